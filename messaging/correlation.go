@@ -1,0 +1,74 @@
+package messaging
+
+import "strconv"
+
+// The headers that tie a reply to its command. A participant echoes those of the command.
+const (
+	HeaderSaga      = "saga-id"
+	HeaderNode      = "saga-node"
+	HeaderDirection = "saga-direction"
+	HeaderEpoch     = "saga-epoch"
+	// HeaderOutcome is on replies only; see [Outcome].
+	HeaderOutcome = "saga-outcome"
+	// HeaderTraceparent is the W3C trace context.
+	HeaderTraceparent = "traceparent"
+)
+
+// Direction says whether a command does a step or undoes it.
+type Direction string
+
+// The directions.
+const (
+	Do   Direction = "do"
+	Undo Direction = "undo"
+)
+
+// Outcome says what a reply means, independently of its event's type.
+type Outcome string
+
+// The outcomes.
+const (
+	// Success: the command took effect.
+	Success Outcome = "success"
+	// Failure: the command was refused and had no effect.
+	Failure Outcome = "failure"
+	// Nothing: an undo found nothing to undo, and has barred the command that it undoes.
+	Nothing Outcome = "nothing"
+)
+
+// Correlation says which command of which conversation a message is, or answers. Two messages with an equal
+// Correlation are the same command.
+type Correlation struct {
+	// Saga is the conversation's id. Empty: the message belongs to none.
+	Saga string
+	// Node is the path of the step in its definition, with the item's number in a fan-out.
+	Node string
+	// Direction is Do or Undo.
+	Direction Direction
+	// Epoch starts at 0 and grows when a refused command is deliberately issued anew.
+	Epoch int
+}
+
+// CorrelationOf reads the correlation from m's headers. ok is false where m belongs to no
+// conversation or a header is missing or malformed.
+func CorrelationOf(m Message) (c Correlation, ok bool) {
+	c = Correlation{Saga: m.Headers[HeaderSaga], Node: m.Headers[HeaderNode], Direction: Direction(m.Headers[HeaderDirection])}
+	epoch, err := strconv.Atoi(m.Headers[HeaderEpoch])
+	c.Epoch = epoch
+	ok = err == nil && epoch >= 0 && c.Saga != "" && c.Node != "" && (c.Direction == Do || c.Direction == Undo)
+	return c, ok
+}
+
+// Stamp returns m with c in its headers.
+func (c Correlation) Stamp(m Message) Message {
+	headers := make(map[string]string, len(m.Headers)+5)
+	for k, v := range m.Headers {
+		headers[k] = v
+	}
+	headers[HeaderSaga] = c.Saga
+	headers[HeaderNode] = c.Node
+	headers[HeaderDirection] = string(c.Direction)
+	headers[HeaderEpoch] = strconv.Itoa(c.Epoch)
+	m.Headers = headers
+	return m
+}

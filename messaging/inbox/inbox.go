@@ -1,0 +1,42 @@
+package inbox
+
+import (
+	"context"
+
+	"github.com/alpespartners/alpespartners/messaging"
+)
+
+// Entry is one remembered message of a consumer: for commands of a saga one for each (saga,
+// node, direction), for all others one for each message identity.
+type Entry struct {
+	// Consumer is the participant's name; two participants on one database do not see each other's entries.
+	Consumer string
+	// Key is "saga/node/direction", or the message's identity.
+	Key string
+	// Epoch is the epoch of the command that was handled last.
+	Epoch int
+	// Outcome is how it ended. Empty for messages of no saga.
+	Outcome messaging.Outcome
+	// Reply is the answer that was given, to be given again; its ID is empty where there was none.
+	Reply messaging.Message
+}
+
+// Tx is one transaction of a participant: inbox entries, the domain's own changes and outbox rows
+// are committed together or not at all.
+type Tx interface {
+	// Entries returns those of the consumer's entries with the given keys that exist. It must see its own writes.
+	Entries(ctx context.Context, consumer string, keys []string) (map[string]Entry, error)
+	// Put inserts entries or replaces those with the same consumer and key.
+	Put(ctx context.Context, entries []Entry) error
+	// Append adds messages to the outbox. One whose ID is already there is left as it is.
+	Append(ctx context.Context, messages []messaging.Message) error
+	// Savepoint runs fn so that, if fn fails, its changes alone are undone; it returns fn's error.
+	// A failure of the savepoint itself is returned as [ErrTx] and dooms the transaction.
+	Savepoint(ctx context.Context, fn func(ctx context.Context) error) error
+}
+
+// Store opens transactions. Implementations are safe for concurrent use.
+type Store interface {
+	// InTx runs fn in a transaction and commits it if fn returns nil.
+	InTx(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
+}
