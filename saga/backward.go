@@ -1,0 +1,104 @@
+package saga
+
+// backward compensates the node and reports whether nothing of it is left to be compensated (R4).
+func (m *machine) backward(r *record, n *node) (clean bool, err error) {
+	switch n.kind {
+	case kindStep:
+		return m.backwardStep(r, n)
+	case kindForEach:
+		return m.backwardEach(r, n)
+	default:
+		for i := len(n.kids) - 1; i >= 0; i-- {
+			if clean, err := m.backward(r, n.kids[i]); err != nil || !clean {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+}
+
+func (m *machine) backwardStep(r *record, n *node) (bool, error) {
+	st, s := r.at(n), n.step
+	switch st.Phase {
+	case PhaseIdle:
+		m.unstick(st)
+		return true, nil
+	case PhaseDoing:
+		if s.undo != nil && s.needsReply {
+			return false, nil // R5: its reply is waited for until its deadline
+		}
+		m.unstick(st)
+		st.Phase, st.Due, st.Again = PhaseUnknown, 0, false
+		m.changed = true
+	case PhaseDone, PhaseUnknown:
+	case PhaseUndoing:
+		return false, nil
+	default: // refused, undone, skipped, left
+		return true, nil
+	}
+	switch {
+	case s.undo == nil:
+		return true, nil
+	case st.Stuck:
+		return false, nil
+	case st.Phase == PhaseUnknown && s.needsReply:
+		m.stick(r, n, "its undo needs the reply that never came")
+		return false, nil
+	}
+	st.Attempt, st.Epoch = 0, 0
+	if err := m.send(r, n, UndoDirection); err != nil || st.Stuck {
+		return false, err
+	}
+	if s.unacked {
+		st.Phase, st.Due = PhaseUndone, 0
+		m.log(LogUndone, r.path(n), UndoDirection, st.Attempt, "not acknowledged, by declaration")
+		return true, nil
+	}
+	return false, nil
+}
+
+// backwardEach compensates those items that were started, a page at a time, side by side.
+func (m *machine) backwardEach(r *record, n *node) (bool, error) {
+	st := r.at(n)
+	if st.Fan == nil || st.Phase == PhaseUndone || st.Phase == PhaseLeft {
+		m.unstick(st)
+		return true, nil
+	}
+	if st.Phase != PhaseUndoing {
+		m.unstick(st)
+		st.Phase = PhaseUndoing
+		m.changed = true
+	}
+	fan, path := st.Fan, r.path(n)
+	count := inPage(n, fan.Started-fan.Reversing, fan.Undoing)
+	if err := m.prefetch(path, fan.Reversing, fan.Reversing+count); err != nil {
+		return false, err
+	}
+	for range count {
+		item, err := m.record(itemKey(path, fan.Reversing))
+		if err != nil {
+			return false, err
+		}
+		m.changed = true
+		fan.Reversing++
+		item.own().Phase = PhaseUndoing
+		clean, err := m.backward(item, item.scope.root)
+		if err != nil {
+			return false, err
+		}
+		if clean {
+			item.own().Phase = PhaseUndone
+		} else {
+			fan.Undoing++
+		}
+	}
+	st.Due = 0
+	switch {
+	case fan.Reversing == fan.Started && fan.Undoing == 0:
+		st.Phase = PhaseUndone
+		return true, nil
+	case inPage(n, fan.Started-fan.Reversing, fan.Undoing) > 0: // the next page is a transition of its own
+		st.Due = m.now.UnixMilli()
+	}
+	return false, nil
+}

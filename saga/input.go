@@ -1,0 +1,76 @@
+package saga
+
+// Input is what happens to an instance. The kinds are [Start], [Reply], [Tick] and [Act].
+type Input interface{ input() }
+
+// Start begins an instance. On one that exists it changes nothing.
+type Start struct {
+	ID  ID
+	Key string // business key; may be empty
+	// Data is the root's data, a value of the definition's data type.
+	Data any
+}
+
+// Outcome says what a reply means.
+type Outcome string
+
+// The outcomes. Unsaid leaves it to the event's type.
+const (
+	Unsaid  Outcome = ""
+	Success Outcome = "success"
+	Failure Outcome = "failure"
+	// Nothing acknowledges an undo that found nothing to undo.
+	Nothing Outcome = "nothing"
+)
+
+// Reply is a participant's answer to one command.
+type Reply struct {
+	// Node is the path of the command's node, with the item's number: "rooms[3]/room".
+	Node string
+	// Direction is the command's.
+	Direction Direction
+	// Epoch is the command's. A refusal of an older epoch than the present one is ignored.
+	Epoch   int
+	Outcome Outcome
+	// Event is the event, a struct value.
+	Event any
+}
+
+// Tick says that a record's wake-up time has come. A tick that comes early or twice changes nothing.
+type Tick struct {
+	// Record is the record's key; "" is the root.
+	Record string
+}
+
+// Action is what an operator does.
+type Action string
+
+// The actions.
+const (
+	// Retry issues a stuck or waiting node's command again, now, with fresh attempts.
+	Retry Action = "retry"
+	// Skip declares a stuck node done without effect, or its compensation given up.
+	Skip Action = "skip"
+	// Force ends the instance as it is.
+	Force Action = "force"
+	// Cancel makes the abort decision. Not after the pivot, nor while it is in flight.
+	Cancel Action = "cancel"
+)
+
+// Act is an operator's action. It is audited, applied at most once for each ID, and only on the version it names.
+type Act struct {
+	// ID makes the action idempotent. Required.
+	ID     string
+	Action Action
+	// Node is the path of the node to retry or skip. Empty means the only stuck one.
+	Node string
+	// Version is the version that the operator saw. Zero means any.
+	Version int64
+	// By and Why say who acts and for what reason. Required.
+	By, Why string
+}
+
+func (Start) input() {}
+func (Reply) input() {}
+func (Tick) input()  {}
+func (Act) input()   {}

@@ -1,0 +1,170 @@
+package saga
+
+import (
+	"fmt"
+	"slices"
+)
+
+// act applies an operator's action (R6).
+func (m *machine) act(in Act) error {
+	if in.ID == "" || in.By == "" || in.Why == "" {
+		return fmt.Errorf("%w: the fields id, by and why are required: say who acts and for what reason", ErrNotAllowed)
+	}
+	if slices.Contains(m.s.Actions, in.ID) {
+		return nil
+	}
+	if in.Version != 0 && in.Version != m.s.Version {
+		return fmt.Errorf("%w: the instance is at version %d, not %d: look at it again", ErrConflict, m.s.Version, in.Version)
+	}
+	if m.s.Status.Terminal() {
+		return fmt.Errorf("%w: the instance is %s, which never changes", ErrNotAllowed, m.s.Status)
+	}
+	m.s.Actions = append(m.s.Actions, in.ID)
+	m.changed = true
+	switch in.Action {
+	case Retry, Skip:
+		return m.actOnNode(in)
+	case Force:
+		m.audit(in, string(m.s.Status), string(Forced))
+		m.s.Reason = in.Why
+		m.finish(Forced, LogForced)
+		return nil
+	case Cancel:
+		return m.cancel(in)
+	default:
+		return fmt.Errorf("%w: no action %q: use retry, skip, force or cancel", ErrNotAllowed, in.Action)
+	}
+}
+
+func (m *machine) actOnNode(in Act) error {
+	r, n, err := m.target(in.Node)
+	if err != nil {
+		return err
+	}
+	st := r.at(n)
+	before := st.describe()
+	if in.Action == Skip {
+		err = m.skip(r, n)
+	} else {
+		err = m.retry(r, n)
+	}
+	if err != nil {
+		return err
+	}
+	in.Node = r.path(n)
+	m.audit(in, before, st.describe())
+	return m.proceed(r)
+}
+
+// describe is the node's phase as the audit tells it.
+func (st *NodeState) describe() string {
+	phase := string(st.Phase)
+	if st.Phase == PhaseIdle {
+		phase = "idle"
+	}
+	if st.Stuck {
+		phase += " (stuck)"
+	}
+	return phase
+}
+
+// retry gives the node fresh attempts. A command that was never answered goes out as the same message; one
+// that was refused as a new one, as its epoch grew with the refusal.
+func (m *machine) retry(r *record, n *node) error {
+	st := r.at(n)
+	if !st.Stuck && st.Phase != PhaseDoing && st.Phase != PhaseUndoing {
+		return fmt.Errorf("%w: %s is %s: only what is stuck or under way is tried again", ErrNotAllowed, r.path(n), st.describe())
+	}
+	m.unstick(st)
+	st.Attempt, st.Again = 0, false
+	switch st.Phase {
+	case PhaseUnknown: // its undo needs the reply: ask for it again; the command is the same message (R3)
+		return m.send(r, n, DoDirection)
+	case PhaseDoing:
+		if n.step != nil {
+			return m.send(r, n, DoDirection)
+		}
+	case PhaseUndoing:
+		if n.step != nil {
+			return m.send(r, n, UndoDirection)
+		}
+	}
+	return nil // a function of the definition had panicked: it is called again as the scope proceeds
+}
+
+// skip gives up on a stuck node: going forward it counts as done without effect, going back its effect stays.
+func (m *machine) skip(r *record, n *node) error {
+	st := r.at(n)
+	if !st.Stuck {
+		return fmt.Errorf("%w: %s is %s: only what is stuck can be skipped", ErrNotAllowed, r.path(n), st.describe())
+	}
+	m.unstick(st)
+	st.Due, st.Again = 0, false
+	if m.reversing(r) {
+		st.Phase = PhaseLeft
+		return nil
+	}
+	st.Phase = PhaseSkipped
+	if n.step != nil && n.step.class == Pivot {
+		m.s.Pivoted = true
+	}
+	return nil
+}
+
+// target finds the node with the path or, where it is empty, the only stuck one.
+func (m *machine) target(path string) (*record, *node, error) {
+	if path != "" {
+		key, local := splitPath(path)
+		r, err := m.record(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		n := r.scope.byLocal[local]
+		if n == nil || n.kind == kindSequence {
+			return nil, nil, fmt.Errorf("%w: no node %q", ErrNotFound, path)
+		}
+		return r, n, nil
+	}
+	r, err := m.record("")
+	if err != nil {
+		return nil, nil, err
+	}
+	var found *node
+	for _, n := range r.scope.nodes {
+		if r.at(n).Stuck {
+			found = n
+		}
+	}
+	if found == nil || m.s.Stuck != 1 {
+		return nil, nil, fmt.Errorf("%w: %d nodes are stuck: name the node", ErrNotAllowed, m.s.Stuck)
+	}
+	return r, found, nil
+}
+
+// cancel makes the abort decision on an operator's word.
+func (m *machine) cancel(in Act) error {
+	if m.s.Reversing {
+		return fmt.Errorf("%w: the instance is already compensating", ErrNotAllowed)
+	}
+	r, err := m.record("")
+	if err != nil {
+		return err
+	}
+	for _, n := range r.scope.nodes {
+		if n.step == nil || n.step.class != Pivot {
+			continue
+		}
+		if p := r.at(n).Phase; p != PhaseIdle {
+			return fmt.Errorf("%w: the pivot %s is %s: the saga can only go forward", ErrNotAllowed, r.path(n), r.at(n).describe())
+		}
+	}
+	m.audit(in, string(m.s.Status), string(Compensating))
+	m.s.Reason = "cancelled: " + in.Why
+	m.abort()
+	return m.proceedRoot()
+}
+
+func (m *machine) audit(in Act, before, after string) {
+	m.effects = append(m.effects, Audit{Act: in, Before: before, After: after})
+	m.log(LogOperator, in.Node, "", 0, fmt.Sprintf("%s by %s: %s", in.Action, in.By, in.Why))
+}

@@ -1,0 +1,187 @@
+package saga
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// FailureReason may be implemented by failure events: the text goes to the instance's reason and log, for people to
+// read. It should hold no personal data.
+type FailureReason interface {
+	// FailureReason says in one line why the command was refused.
+	FailureReason() string
+}
+
+// reply takes a participant's answer.
+func (m *machine) reply(in Reply) error {
+	if m.s.Status.Terminal() {
+		return nil // R8
+	}
+	key, local := splitPath(in.Node)
+	r, err := m.record(key)
+	if err != nil {
+		return err
+	}
+	n := r.scope.byLocal[local]
+	if n == nil || n.step == nil {
+		return fmt.Errorf("%w: no step %q", ErrNotFound, in.Node)
+	}
+	outcome, err := meaning(n.step, in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Node, err)
+	}
+	if in.Direction == UndoDirection {
+		return m.undoReply(r, n, in, outcome)
+	}
+	return m.doReply(r, n, in, outcome)
+}
+
+// meaning tells success from failure: by the event's type where the step declares it, else by what the participant said.
+func meaning(s *step, in Reply) (Outcome, error) {
+	t := reflect.TypeOf(in.Event)
+	is := func(h *handler) bool { return h != nil && h.typ == t }
+	unexpected := fmt.Errorf("%w: %v, outcome %q, to %q", ErrUnexpectedReply, t, in.Outcome, in.Direction)
+	switch in.Direction {
+	case DoDirection:
+		switch {
+		case is(s.on) && in.Outcome != Failure:
+			return Success, nil
+		case is(s.onFailure) && in.Outcome != Success, in.Outcome == Failure && !is(s.on):
+			return Failure, nil
+		}
+	case UndoDirection:
+		if s.undo == nil {
+			return "", unexpected
+		}
+		declared := s.undone != nil || s.byFailure
+		switch {
+		case in.Outcome == Nothing, is(s.undone), s.byFailure && is(s.onFailure):
+			return Success, nil
+		case in.Outcome == Failure:
+			return Failure, nil
+		case in.Outcome == Success && !declared:
+			return Success, nil
+		}
+	}
+	return "", unexpected
+}
+
+func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
+	st := r.at(n)
+	switch {
+	case st.Phase == PhaseDoing && outcome == Success:
+		return m.succeed(r, n, in)
+	case st.Phase == PhaseDoing && in.Epoch == st.Epoch:
+		return m.refuse(r, n, in)
+	case st.Phase == PhaseUnknown:
+		return m.resolve(r, n, in, outcome)
+	case st.Reason != "" && !st.Late && (st.Phase == PhaseUndoing || st.Phase == PhaseUndone || st.Phase == PhaseLeft):
+		// R5: the step was unknown and its undo is under way; the barrier settles the race.
+		st.Late, m.changed = true, true
+		m.log(LogLate, in.Node, DoDirection, 0, string(outcome))
+	}
+	return nil
+}
+
+func (m *machine) succeed(r *record, n *node, in Reply) error {
+	applied, err := m.apply(r, n, n.step.on, in.Event)
+	if err != nil || !applied {
+		return err
+	}
+	st := r.at(n)
+	m.unstick(st)
+	st.Phase, st.Due, st.Again, st.Reason = PhaseDone, 0, false, ""
+	m.changed = true
+	if n.step.class == Pivot {
+		m.s.Pivoted = true
+	}
+	m.log(LogSucceeded, in.Node, DoDirection, st.Attempt, "")
+	return m.proceed(r)
+}
+
+func (m *machine) refuse(r *record, n *node, in Reply) error {
+	applied, err := m.apply(r, n, n.step.onFailure, in.Event)
+	if err != nil || !applied {
+		return err
+	}
+	st := r.at(n)
+	reason := reasonOf(in.Event)
+	m.changed = true
+	m.log(LogRefused, in.Node, DoDirection, st.Attempt, reason)
+	if n.step.class == Retriable {
+		m.again(r, n, reason)
+		return nil
+	}
+	m.unstick(st)
+	st.Phase, st.Due, st.Again, st.Reason = PhaseRefused, 0, false, reason
+	m.blame(in.Node, reason)
+	return m.proceed(r)
+}
+
+// resolve takes the late reply of a step that was given up as unknown: now its effect is known. It never moves the
+// saga forward, but an undo that waited for it can go on (R5).
+func (m *machine) resolve(r *record, n *node, in Reply, outcome Outcome) error {
+	h, phase := n.step.on, PhaseDone
+	if outcome == Failure {
+		h, phase = n.step.onFailure, PhaseRefused
+	}
+	applied, err := m.apply(r, n, h, in.Event)
+	if err != nil || !applied {
+		return err
+	}
+	st := r.at(n)
+	m.unstick(st)
+	st.Phase, st.Late, m.changed = phase, true, true
+	m.log(LogLate, in.Node, DoDirection, 0, string(outcome))
+	return m.proceed(r)
+}
+
+func (m *machine) undoReply(r *record, n *node, in Reply, outcome Outcome) error {
+	st := r.at(n)
+	if st.Phase != PhaseUndoing {
+		return nil
+	}
+	if outcome == Failure {
+		if in.Epoch == st.Epoch {
+			m.changed = true
+			reason := reasonOf(in.Event)
+			m.log(LogUndoFailed, in.Node, UndoDirection, st.Attempt, reason)
+			m.again(r, n, reason)
+		}
+		return nil
+	}
+	applied, err := m.apply(r, n, n.step.undone, in.Event)
+	if err != nil || !applied {
+		return err
+	}
+	m.unstick(st)
+	st.Phase, st.Due, st.Again = PhaseUndone, 0, false
+	m.changed = true
+	m.log(LogUndone, in.Node, UndoDirection, st.Attempt, "")
+	return m.proceed(r)
+}
+
+// apply takes the event into the record's data, if the step declares it. A panic of the function parks the node: once the
+// function is mended, a retry makes the participant give its answer again.
+func (m *machine) apply(r *record, n *node, h *handler, event any) (bool, error) {
+	if h == nil || h.typ != reflect.TypeOf(event) {
+		return true, nil
+	}
+	data, err := m.data(r)
+	if err != nil {
+		return false, err
+	}
+	if err := guard("the function for "+h.typ.String(), func() { h.apply(data, event) }); err != nil {
+		m.stick(r, n, err.Error())
+		return false, nil
+	}
+	r.dirty = true
+	return true, nil
+}
+
+func reasonOf(event any) string {
+	if said, ok := event.(FailureReason); ok {
+		return said.FailureReason()
+	}
+	return fmt.Sprintf("%T", event)
+}

@@ -1,0 +1,106 @@
+package saga
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// NodeView is one node of an instance as people see it.
+type NodeView struct {
+	// Path is the node's path, with the item's number.
+	Path string
+	// Class is the step's; empty for a fan-out.
+	Class Class
+	State NodeState
+}
+
+// View returns the steps and fan-outs of the loaded records: the root's in the order of the definition, then
+// those of each item in the order of their numbers.
+func View(def Any, s State) []NodeView {
+	root := def.root()
+	views := viewRecord(root, s.Root)
+	keys := make([]string, 0, len(s.Items))
+	for key := range s.Items {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, compareItems)
+	for _, key := range keys {
+		if inner := scopeOf(root, key); inner != nil {
+			views = append(views, viewRecord(inner, s.Items[key])...)
+		}
+	}
+	return views
+}
+
+func viewRecord(sc *scope, r Record) []NodeView {
+	var views []NodeView
+	for _, n := range sc.nodes {
+		if n.kind == kindSequence || n.index >= len(r.Nodes) {
+			continue
+		}
+		view := NodeView{Path: joinPath(r.Key, n.local), State: r.Nodes[n.index]}
+		if n.step != nil {
+			view.Class = n.step.class
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+// scopeOf finds the scope of the item record with the key; nil if the definition has no such fan-out.
+func scopeOf(root *scope, key string) *scope {
+	fanPath, _, ok := splitItem(key)
+	if !ok {
+		return nil
+	}
+	parentKey, local := splitPath(fanPath)
+	parent := root
+	if parentKey != "" {
+		if parent = scopeOf(root, parentKey); parent == nil {
+			return nil
+		}
+	}
+	n := parent.byLocal[local]
+	if n == nil || n.each == nil {
+		return nil
+	}
+	return n.each.inner
+}
+
+// compareItems orders item keys by fan-out, then by number.
+func compareItems(a, b string) int {
+	fanA, i, _ := splitItem(a)
+	fanB, j, _ := splitItem(b)
+	if order := strings.Compare(fanA, fanB); order != 0 {
+		return order
+	}
+	return i - j
+}
+
+// Changed returns the records of after that differ from before's, the root's included, in a stable order. Data that did
+// not change is nil. It tells a store what to write.
+func Changed(before, after State) []Record {
+	var changed []Record
+	add := func(old Record, existed bool, r Record) {
+		if existed && old.Wake.Equal(r.Wake) && bytes.Equal(old.Data, r.Data) && reflect.DeepEqual(old.Nodes, r.Nodes) {
+			return
+		}
+		if existed && bytes.Equal(old.Data, r.Data) {
+			r.Data = nil
+		}
+		changed = append(changed, r)
+	}
+	add(before.Root, before.Exists(), after.Root)
+	keys := make([]string, 0, len(after.Items))
+	for key := range after.Items {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, compareItems)
+	for _, key := range keys {
+		old, existed := before.Items[key]
+		add(old, existed, after.Items[key])
+	}
+	return changed
+}
