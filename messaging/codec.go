@@ -4,11 +4,11 @@ package messaging
 // concurrent use and keep no reference to their arguments.
 type Codec interface {
 	// Encode returns a message with Topic, Type and Payload set for v, a plain struct value
-	// of a registered Go type (not a pointer). Unregistered: [ErrUnknownType]. A value that the schema cannot carry: an error
+	// of a registered Go type (not a pointer), and with Key and Headers where the codec knows them. Unregistered: [ErrUnknownType]. A value that the schema cannot carry: an error
 	// that names the field.
 	Encode(v any) (Message, error)
-	// Decode returns the value, as the registered Go struct type (not a pointer). A message of a type that is
-	// not registered: [ErrUnknownType]. Bytes that are not one whole value: [ErrMalformed].
+	// Decode returns the value, as the registered Go struct type (not a pointer). A codec may read messages without a
+	// Type by their topic. A message of a type that is not registered: [ErrUnknownType]. Bytes that are not one whole value: [ErrMalformed].
 	Decode(m Message) (any, error)
 	// Topic returns the topic that values of v's Go type travel on. Unregistered: [ErrUnknownType].
 	Topic(v any) (string, error)

@@ -33,6 +33,20 @@ const (
 	Delayed
 )
 
+// String returns the class's name in lower case, as in logs and metrics.
+func (c Class) String() string {
+	switch c {
+	case Transient:
+		return "transient"
+	case Terminal:
+		return "terminal"
+	case Delayed:
+		return "delayed"
+	default:
+		return fmt.Sprintf("Class(%d)", int(c))
+	}
+}
+
 type classified struct {
 	err   error
 	class Class

@@ -28,7 +28,7 @@ func (m *machine) backwardStep(r *record, n *node) (bool, error) {
 			return false, nil // R5: its reply is waited for until its deadline
 		}
 		m.unstick(st)
-		st.Phase, st.Due, st.Again = PhaseUnknown, 0, false
+		st.Phase, st.Unanswered, st.Due, st.Again = PhaseUnknown, true, 0, false
 		m.changed = true
 	case PhaseDone, PhaseUnknown:
 	case PhaseUndoing:

@@ -20,7 +20,7 @@ const pageItems = 100
 // say what is wrong with the input, [ErrData] what is wrong with the data.
 // A function of the definition that panics parks the instance at its node.
 func Decide(def Any, s State, in Input, now time.Time) (State, []Effect, error) {
-	if s.Exists() && (s.Definition != def.Name() || s.Hash != def.Hash()) {
+	if s.Exists() && !independent(in) && (s.Definition != def.Name() || s.Hash != def.Hash()) {
 		return s, nil, fmt.Errorf("%w: %s at %s is not %s at %s", ErrUnknownDefinition, s.Definition, s.Hash, def.Name(), def.Hash())
 	}
 	m := &machine{def: def, s: s.clone(), now: now, open: map[string]*record{}}
@@ -39,17 +39,29 @@ func Decide(def Any, s State, in Input, now time.Time) (State, []Effect, error) 
 	return m.s, m.effects, nil
 }
 
-// ParkOrphan parks an instance whose definition is not registered (R8). It changes nothing on one that is terminal
-// or parked for it already. The instance goes on with the first input that its own definition decides.
-func ParkOrphan(s State, now time.Time) (State, []Effect) {
+// independent reports whether what the input does to an instance that exists is the same for any definition: a repeated
+// start does nothing, and an end can be forced even where the definition is lost.
+func independent(in Input) bool {
+	switch in := in.(type) {
+	case Start:
+		return true
+	case Act:
+		return in.Action == Force
+	default:
+		return false
+	}
+}
+
+// ParkOrphan parks an instance that cannot be decided: its definition is not registered (R8), or its data is
+// unusable. It changes nothing on one that is terminal or parked for that already. The instance goes on
+// with the first input that can be decided.
+func ParkOrphan(s State, reason string, now time.Time) (State, []Effect) {
 	if !s.Exists() || s.Status.Terminal() || s.Orphaned {
 		return s, nil
 	}
 	next := s.clone()
-	next.Orphaned, next.Status, next.Updated = true, Parked, now
+	next.Orphaned, next.Status, next.Reason, next.Updated = true, Parked, reason, now
 	next.Version++
-	reason := "no definition " + s.Definition + " with hash " + s.Hash + " is registered: deploy a version that has it"
-	next.Reason = reason
 	return next, []Effect{Log{Kind: LogParked, Detail: reason}}
 }
 
@@ -157,7 +169,7 @@ func (m *machine) overdue(r *record, n *node) error {
 		return nil
 	case st.Phase == PhaseDoing && reversing && !st.Again:
 		// R5: the undo needs the reply and the deadline has passed.
-		st.Phase = PhaseUnknown
+		st.Phase, st.Unanswered = PhaseUnknown, true
 		m.log(LogTimedOut, r.path(n), DoDirection, st.Attempt, "")
 		return nil
 	case st.Phase == PhaseDoing && (st.Again || st.Attempt < s.attempts):
@@ -165,9 +177,9 @@ func (m *machine) overdue(r *record, n *node) error {
 	case st.Phase == PhaseUndoing && (st.Again || st.Attempt < s.attempts):
 		return m.send(r, n, UndoDirection)
 	case st.Phase == PhaseDoing && s.class == Compensable:
-		st.Phase, st.Reason = PhaseUnknown, fmt.Sprintf("no reply to %d sendings", st.Attempt)
+		st.Phase, st.Unanswered, st.Reason = PhaseUnknown, true, fmt.Sprintf("no reply to %d sendings", st.Attempt)
 		m.log(LogTimedOut, r.path(n), DoDirection, st.Attempt, st.Reason)
-		m.blame(r.path(n), st.Reason)
+		m.blame(r.path(n) + ": " + st.Reason)
 		return nil
 	case st.Phase == PhaseDoing, st.Phase == PhaseUndoing:
 		m.stick(r, n, fmt.Sprintf("no reply to %d sendings", st.Attempt))
@@ -188,6 +200,9 @@ func (m *machine) proceed(r *record) error {
 		return m.proceedRoot()
 	}
 	own := r.own()
+	if own.Phase == PhaseDoing && m.s.Reversing {
+		return nil // R3: its fan-out is about to tell it to compensate
+	}
 	switch own.Phase {
 	case PhaseDoing:
 		v, err := m.forward(r, r.scope.root)
@@ -255,16 +270,18 @@ func (m *machine) proceedRoot() error {
 // abort makes the abort decision (R3).
 func (m *machine) abort() {
 	m.s.Reversing = true
-	m.log(LogAborted, "", "", 0, m.s.Reason)
+	m.log(LogAborted, "", "", 0, m.s.Root.Nodes[0].Reason)
 }
 
 func (m *machine) finish(status Status, kind LogKind) {
 	m.s.Status = status
 	m.s.Stuck, m.s.Orphaned = 0, false
-	if r, ok := m.open[""]; ok {
-		for i := range r.Nodes {
-			r.Nodes[i].Due = 0
-		}
+	root := m.open[""]
+	if root == nil { // forced by an operator
+		root = m.keep("", m.s.Root, m.def.root())
+	}
+	for i := range root.Nodes {
+		root.Nodes[i].Due = 0
 	}
 	m.log(kind, "", "", 0, "")
 }
@@ -365,7 +382,10 @@ func (m *machine) close() error {
 	}
 	m.s.Version++
 	m.s.Updated = m.now
-	m.s.Orphaned = false
+	if m.s.Orphaned {
+		m.s.Orphaned = false
+		m.restoreReason()
+	}
 	switch {
 	case m.s.Status.Terminal():
 	case m.s.Stuck > 0:
@@ -396,10 +416,12 @@ func (m *machine) log(kind LogKind, path string, d Direction, attempt int, detai
 	m.effects = append(m.effects, Log{Kind: kind, Node: path, Direction: d, Attempt: attempt, Detail: detail})
 }
 
-// blame notes the first reason for which the instance will be aborted.
-func (m *machine) blame(path, reason string) {
-	if m.s.Reason == "" {
-		m.s.Reason = path + ": " + reason
+// blame notes the first reason for which the instance is aborted. It is kept with the root's own node, as the
+// instance's reason is another one while it is parked.
+func (m *machine) blame(reason string) {
+	if own := &m.s.Root.Nodes[0]; own.Reason == "" {
+		own.Reason = reason
+		m.s.Reason = reason
 	}
 }
 
@@ -420,6 +442,14 @@ func (m *machine) unstick(st *NodeState) {
 	if st.Stuck {
 		st.Stuck = false
 		m.s.Stuck--
+		m.restoreReason()
+	}
+}
+
+// restoreReason forgets why the instance was parked once nothing parks it any more.
+func (m *machine) restoreReason() {
+	if m.s.Stuck == 0 {
+		m.s.Reason = m.s.Root.Nodes[0].Reason
 	}
 }
 

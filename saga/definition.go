@@ -33,6 +33,7 @@ type Definition[D any] struct {
 // Define builds a definition of the nodes, a sequence. Its error wraps [ErrInvalid] and lists every fault with the path of its node.
 func Define[D any](name string, nodes ...Node[D]) (*Definition[D], error) {
 	tree := newScope(nodes)
+	tree.root = tree.root.clone()
 	faults := validate(name, tree)
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w %q: %w", ErrInvalid, name, errors.Join(faults...))
@@ -108,6 +109,26 @@ func walk(n *node, visit func(*node)) {
 	if n.each != nil {
 		walk(n.each.inner.root, visit)
 	}
+}
+
+// clone copies the tree, so that the user may put a node into several definitions and change it afterwards.
+func (n *node) clone() *node {
+	c := *n
+	c.kids = make([]*node, len(n.kids))
+	for i, kid := range n.kids {
+		c.kids[i] = kid.clone()
+	}
+	if n.step != nil {
+		s := *n.step
+		c.step = &s
+	}
+	if n.each != nil {
+		e, inner := *n.each, *n.each.inner
+		inner.root = inner.root.clone()
+		e.inner = &inner
+		c.each = &e
+	}
+	return &c
 }
 
 // compile gives every node its paths and its place in its scope's records.

@@ -112,7 +112,11 @@ func newScope[D any](nodes []Node[D]) *scope {
 // decode returns the data as *D.
 func (s *scope) decode(data []byte) (any, error) {
 	d := s.newData()
-	if err := json.Unmarshal(data, d); err != nil {
+	var err error
+	if panicked := guard("UnmarshalJSON", func() { err = json.Unmarshal(data, d) }); panicked != nil {
+		err = panicked
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: as %s: %w", ErrData, s.typ, err)
 	}
 	return d, nil
@@ -120,7 +124,11 @@ func (s *scope) decode(data []byte) (any, error) {
 
 // encode takes *D, or D.
 func (s *scope) encode(data any) ([]byte, error) {
-	b, err := json.Marshal(data)
+	var b []byte
+	var err error
+	if panicked := guard("MarshalJSON", func() { b, err = json.Marshal(data) }); panicked != nil {
+		err = panicked
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: of %s: %w", ErrData, s.typ, err)
 	}

@@ -78,8 +78,10 @@ func (m *machine) retry(r *record, n *node) error {
 	m.unstick(st)
 	st.Attempt, st.Again = 0, false
 	switch st.Phase {
-	case PhaseUnknown: // its undo needs the reply: ask for it again; the command is the same message (R3)
-		return m.send(r, n, DoDirection)
+	case PhaseUnknown:
+		if n.step.needsReply { // ask for the reply again; the command is the same message (R3)
+			return m.send(r, n, DoDirection)
+		}
 	case PhaseDoing:
 		if n.step != nil {
 			return m.send(r, n, DoDirection)
@@ -159,7 +161,7 @@ func (m *machine) cancel(in Act) error {
 		}
 	}
 	m.audit(in, string(m.s.Status), string(Compensating))
-	m.s.Reason = "cancelled: " + in.Why
+	m.blame("cancelled: " + in.Why)
 	m.abort()
 	return m.proceedRoot()
 }

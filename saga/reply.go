@@ -75,7 +75,7 @@ func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 		return m.refuse(r, n, in)
 	case st.Phase == PhaseUnknown:
 		return m.resolve(r, n, in, outcome)
-	case st.Reason != "" && !st.Late && (st.Phase == PhaseUndoing || st.Phase == PhaseUndone || st.Phase == PhaseLeft):
+	case st.Unanswered && !st.Late && (st.Phase == PhaseUndoing || st.Phase == PhaseUndone || st.Phase == PhaseLeft):
 		// R5: the step was unknown and its undo is under way; the barrier settles the race.
 		st.Late, m.changed = true, true
 		m.log(LogLate, in.Node, DoDirection, 0, string(outcome))
@@ -90,7 +90,7 @@ func (m *machine) succeed(r *record, n *node, in Reply) error {
 	}
 	st := r.at(n)
 	m.unstick(st)
-	st.Phase, st.Due, st.Again, st.Reason = PhaseDone, 0, false, ""
+	st.Phase, st.Due, st.Again, st.Unanswered, st.Reason = PhaseDone, 0, false, false, ""
 	m.changed = true
 	if n.step.class == Pivot {
 		m.s.Pivoted = true
@@ -114,7 +114,7 @@ func (m *machine) refuse(r *record, n *node, in Reply) error {
 	}
 	m.unstick(st)
 	st.Phase, st.Due, st.Again, st.Reason = PhaseRefused, 0, false, reason
-	m.blame(in.Node, reason)
+	m.blame(in.Node + ": " + reason)
 	return m.proceed(r)
 }
 
@@ -179,9 +179,13 @@ func (m *machine) apply(r *record, n *node, h *handler, event any) (bool, error)
 	return true, nil
 }
 
+// reasonOf is what the event says, or else its type.
 func reasonOf(event any) string {
+	reason := fmt.Sprintf("%T", event)
 	if said, ok := event.(FailureReason); ok {
-		return said.FailureReason()
+		if err := guard("FailureReason", func() { reason = said.FailureReason() }); err != nil {
+			return err.Error()
+		}
 	}
-	return fmt.Sprintf("%T", event)
+	return reason
 }

@@ -68,9 +68,11 @@ type NodeState struct {
 	Again bool `json:"g,omitempty"`
 	// Stuck says that the node waits for an operator.
 	Stuck bool `json:"s,omitempty"`
-	// Reason is why the node was refused, is unknown or is stuck.
+	// Reason is why the node was refused, is unknown or is stuck; of the root's own, why the instance was aborted.
 	Reason string `json:"r,omitempty"`
-	// Late says that a reply came after the step was given up as unknown; it is logged once.
+	// Unanswered says that the step was given up as unknown: from then on a reply to its command is late.
+	Unanswered bool `json:"u,omitempty"`
+	// Late says that such a reply came; it is logged once.
 	Late bool `json:"l,omitempty"`
 	// Fan counts the items of a fan-out; nil for every other node.
 	Fan *Fan `json:"f,omitempty"`
@@ -115,7 +117,8 @@ type State struct {
 	Pivoted bool
 	// Stuck counts the nodes that wait for an operator; the instance is parked while there are any.
 	Stuck int
-	// Orphaned says that no registered definition has the instance's hash (R8); it is parked until one has.
+	// Orphaned says that the instance could not be decided, as no registered definition has its hash (R8) or its
+	// data is unusable. It is parked until it can.
 	Orphaned bool
 	// Reason says why the instance was aborted, parked or forced.
 	Reason string
@@ -179,23 +182,34 @@ func MessageID(id ID, path string, direction Direction, epoch int) string {
 func itemKey(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // splitPath divides a node's path into the key of its record and its path within that record:
-// "rooms[3]/room" is "rooms[3]" and "room".
+// "rooms[3]/room" is "rooms[3]" and "room". A path that no node can have is its own local path in the root.
 func splitPath(path string) (record, local string) {
 	end := strings.LastIndexByte(path, ']')
 	if end < 0 {
 		return "", path
 	}
-	return path[:end+1], strings.TrimPrefix(path[end+1:], "/")
+	record, local = path[:end+1], path[end+1:]
+	if local == "" {
+		return record, ""
+	}
+	if local, ok := strings.CutPrefix(local, "/"); ok && local != "" {
+		return record, local
+	}
+	return "", path
 }
 
-// splitItem divides an item's record key into the path of its fan-out and its number.
+// splitItem divides an item's record key into the path of its fan-out and its number. Only the way [itemKey] writes
+// the number will do: a record has one key.
 func splitItem(key string) (fan string, index int, ok bool) {
 	open := strings.LastIndexByte(key, '[')
 	if open < 0 || !strings.HasSuffix(key, "]") {
 		return "", 0, false
 	}
 	index, err := strconv.Atoi(key[open+1 : len(key)-1])
-	return key[:open], index, err == nil && index >= 0
+	if err != nil || index < 0 || itemKey(key[:open], index) != key {
+		return "", 0, false
+	}
+	return key[:open], index, true
 }
 
 // joinPath is the full path of a node in the record with the given key.

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"bytes"
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -69,14 +70,21 @@ func scopeOf(root *scope, key string) *scope {
 	return n.each.inner
 }
 
-// compareItems orders item keys by fan-out, then by number.
+// compareItems orders item keys by fan-out, then by number; an item comes before those of fan-outs within it.
 func compareItems(a, b string) int {
-	fanA, i, _ := splitItem(a)
-	fanB, j, _ := splitItem(b)
-	if order := strings.Compare(fanA, fanB); order != 0 {
-		return order
+	for a != "" && b != "" {
+		fanA, restA, _ := strings.Cut(a, "[")
+		fanB, restB, _ := strings.Cut(b, "[")
+		numberA, tailA, _ := strings.Cut(restA, "]")
+		numberB, tailB, _ := strings.Cut(restB, "]")
+		// Of two numbers without leading zeros the longer one is the larger.
+		order := cmp.Or(strings.Compare(fanA, fanB), len(numberA)-len(numberB), strings.Compare(numberA, numberB))
+		if order != 0 {
+			return order
+		}
+		a, b = tailA, tailB
 	}
-	return i - j
+	return len(a) - len(b)
 }
 
 // Changed returns the records of after that differ from before's, the root's included, in a stable order. Data that did

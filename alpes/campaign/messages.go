@@ -64,3 +64,6 @@ type RegistrationFailed struct {
 type Approved struct {
 	ID string `json:"id"`
 }
+
+// FailureReason returns the reason, for the log of the saga that asked.
+func (f RegistrationFailed) FailureReason() string { return f.Reason }

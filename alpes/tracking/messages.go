@@ -36,3 +36,6 @@ type RegistrationFailed struct {
 	// Reason names the field and what is wrong with it. It travels beside the record, in a header.
 	Reason string `json:"reason"`
 }
+
+// FailureReason returns the reason, for the log of the saga that asked.
+func (f RegistrationFailed) FailureReason() string { return f.Reason }

@@ -19,9 +19,11 @@ type Store interface {
 	// (or, with Before 0, exists already): their ids are returned and nothing of them is written.
 	// On an error it is unknown whether the transaction was committed.
 	Commit(ctx context.Context, changes []Change) (conflicts []saga.ID, err error)
-	// Due returns up to limit records of instances that are not terminal whose wake-up time is at or before now, earliest
-	// first, and the earliest wake-up time after now, or zero.
+	// Due returns up to limit records whose wake-up time is at or before now, earliest first, and the earliest wake-up time after
+	// now, or zero. Instances that are terminal or orphaned are passed over.
 	Due(ctx context.Context, now time.Time, limit int) (due []Wake, next time.Time, err error)
+	// Adopt clears the orphan mark of instances with one of the hashes, so that Due finds them again. Their version and status stay.
+	Adopt(ctx context.Context, hashes []string) error
 }
 
 // Want names the records of one instance to load. The root record comes in any case.

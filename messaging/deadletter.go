@@ -1,0 +1,84 @@
+package messaging
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The headers that [DeadLetterTopic] adds.
+const (
+	HeaderDeadLetterReason       = "dead-letter-reason"
+	HeaderDeadLetterTopic        = "dead-letter-topic"
+	HeaderDeadLetterSubscription = "dead-letter-subscription"
+	HeaderDeadLetterAttempts     = "dead-letter-attempts"
+	// HeaderDeadLetterTime is in RFC 3339, UTC.
+	HeaderDeadLetterTime = "dead-letter-time"
+)
+
+// reasonLimit bounds the reason header, in bytes: brokers bound a message's properties.
+const reasonLimit = 1024
+
+// DeadLetter is a message that a subscription could not handle.
+type DeadLetter struct {
+	// Message is the message as it was delivered.
+	Message Message
+	// Subscription is the name of the subscription that gave it up.
+	Subscription string
+	// Reason is the text of the last error.
+	Reason string
+	// Attempts counts the failed attempts, as far as the router saw them.
+	Attempts int
+	// Time is when the message was given up.
+	Time time.Time
+}
+
+// DeadLetters keeps the messages that cannot be handled, for a person to look at. Implementations are safe for
+// concurrent use.
+type DeadLetters interface {
+	// DeadLetter stores d. It returns nil only when d will not be lost: the message is acknowledged then. After
+	// an error it is delivered again. The same message may come more than once.
+	DeadLetter(ctx context.Context, d DeadLetter) error
+}
+
+// DeadLetterFunc is a function as [DeadLetters].
+type DeadLetterFunc func(ctx context.Context, d DeadLetter) error
+
+// DeadLetter calls f.
+func (f DeadLetterFunc) DeadLetter(ctx context.Context, d DeadLetter) error { return f(ctx, d) }
+
+// DeadLetterTopic returns dead letters that are published to [DeadLetterTopicName] with key, ID, type, headers
+// and payload kept, and with the reason in additional headers. It waits until the broker keeps the message,
+// which for an in-process broker means until a consumer of that topic, if it has one, acknowledged it.
+func DeadLetterTopic(p Publisher) DeadLetters {
+	return DeadLetterFunc(func(ctx context.Context, d DeadLetter) error {
+		m := d.Message
+		headers := make(map[string]string, len(m.Headers)+5)
+		for name, value := range m.Headers {
+			headers[name] = value
+		}
+		headers[HeaderDeadLetterReason] = shorten(d.Reason)
+		headers[HeaderDeadLetterTopic] = m.Topic
+		headers[HeaderDeadLetterSubscription] = d.Subscription
+		headers[HeaderDeadLetterAttempts] = strconv.Itoa(d.Attempts)
+		headers[HeaderDeadLetterTime] = d.Time.UTC().Format(time.RFC3339Nano)
+		return Publish(ctx, p, Message{
+			ID: m.ID, Topic: DeadLetterTopicName(m.Topic, d.Subscription), Key: m.Key, Type: m.Type,
+			Headers: headers, Payload: m.Payload,
+		})
+	})
+}
+
+// DeadLetterTopicName returns the topic on which [DeadLetterTopic] puts what the subscription of the topic
+// could not handle: "<topic>-<subscription>-DLQ".
+func DeadLetterTopicName(topic, subscription string) string {
+	return topic + "-" + subscription + "-DLQ"
+}
+
+func shorten(reason string) string {
+	if len(reason) > reasonLimit {
+		reason = reason[:reasonLimit]
+	}
+	return strings.ToValidUTF8(reason, "")
+}

@@ -1,0 +1,112 @@
+package coordinator
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga"
+)
+
+// The sentinels of this package; test for them with [errors.Is].
+var (
+	// ErrConfig says that a configuration lacks something or contradicts itself.
+	ErrConfig = errors.New("coordinator: bad configuration")
+	// ErrClosed says that the coordinator does not run any more.
+	ErrClosed = errors.New("coordinator: closed")
+)
+
+// Config says what a coordinator works with.
+type Config struct {
+	// Store keeps the instances. Required.
+	Store Store
+	// Bus carries commands and replies. Required.
+	Bus messaging.Bus
+	// Definitions are the sagas that it runs; several versions of one may be among them. New instances
+	// start with the definition that they are started with. Required.
+	Definitions []saga.Any
+
+	// Relay publishes what the store has committed; whoever made it runs it. Nil means one of its own, run
+	// by [Coordinator.Run], over the store, which must then be an [outbox.Store] too.
+	Relay *outbox.Relay
+	// Name names its subscriptions. Zero means "saga-coordinator".
+	Name string
+	// Subscriptions overrides the subscription's name for single topics.
+	Subscriptions map[string]string
+	// SubscriptionType is how coordinators of one name share the replies. Zero means [messaging.Shared]; the version check makes
+	// any type safe, and [messaging.KeyShared] saves conflicts.
+	SubscriptionType messaging.SubscriptionType
+	// DeadLetters keeps replies that cannot be understood. Nil means that they go to [messaging.DeadLetterTopic] on the bus.
+	DeadLetters messaging.DeadLetters
+	// MaxBatch bounds the inputs of one commit. Zero means 256.
+	MaxBatch int
+	// Recheck is the longest time between two looks at the store's wake-up times, which finds those that another
+	// process left behind. Zero means one minute.
+	Recheck time.Duration
+	// Observe is called with every committed transition, in order for each instance, from the coordinator's own
+	// goroutine: it must not block. Nil means nobody watches.
+	Observe func(Transition)
+	// Logger gets what fails. Zero means [slog.Default].
+	Logger *slog.Logger
+	// Now is the clock. Zero means [time.Now].
+	Now func() time.Time
+}
+
+// Transition is what one commit did to one instance.
+type Transition struct {
+	// State is the instance after it. Treat it as read-only.
+	State saga.State
+	// Log are the lines that it added.
+	Log []LogEntry
+}
+
+func (c Config) withDefaults() Config {
+	c.Name = cmp.Or(c.Name, "saga-coordinator")
+	c.MaxBatch = cmp.Or(c.MaxBatch, 256)
+	c.Recheck = cmp.Or(c.Recheck, time.Minute)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.DeadLetters == nil && c.Bus.Broker != nil {
+		c.DeadLetters = messaging.DeadLetterTopic(c.Bus.Broker)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...)))
+		}
+	}
+	need(c.Store != nil, "Store is missing")
+	need(c.Bus.Broker != nil, "Bus.Broker is missing")
+	need(c.Bus.Codec != nil, "Bus.Codec is missing")
+	need(len(c.Definitions) > 0, "Definitions is empty")
+	need(c.MaxBatch > 0, "MaxBatch is negative")
+	need(c.Recheck > 0, "Recheck is negative")
+	seen := map[string]bool{}
+	for _, d := range c.Definitions {
+		need(!seen[d.Hash()], "the definition %s with hash %s is given twice", d.Name(), d.Hash())
+		seen[d.Hash()] = true
+		if c.Bus.Codec == nil {
+			continue
+		}
+		for _, v := range append(d.Commands(), d.Events()...) {
+			_, err := c.Bus.Codec.Topic(v)
+			need(err == nil, "definition %s: %v", d.Name(), err)
+		}
+	}
+	if _, ok := c.Store.(outbox.Store); c.Relay == nil && c.Store != nil {
+		need(ok, "Relay is missing, and %T is no outbox.Store to make one over", c.Store)
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,194 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga"
+)
+
+// Coordinator runs the instances of its definitions. Make one with [New] and run it; its methods are safe for
+// concurrent use. Any number of coordinators may share a store.
+type Coordinator struct {
+	cfg      Config
+	byHash   map[string]saga.Any
+	relay    *outbox.Relay
+	ownRelay bool
+	router   *messaging.Router
+	requests chan *request
+	waiters  waiters
+
+	lifecycle sync.Mutex
+	running   bool
+	closed    chan struct{}
+}
+
+// request is one input on its way through the loop.
+type request struct {
+	id    saga.ID
+	def   saga.Any // of a start
+	input saga.Input
+	reply func(saga.State, error) // never blocks; nil for ticks
+}
+
+func (r *request) answer(s saga.State, err error) {
+	if r.reply != nil {
+		r.reply(s, err)
+	}
+}
+
+// New returns a coordinator, or all faults of the configuration joined, each an [ErrConfig].
+func New(config Config) (*Coordinator, error) {
+	cfg := config.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{
+		cfg: cfg, byHash: map[string]saga.Any{}, relay: cfg.Relay,
+		requests: make(chan *request), closed: make(chan struct{}),
+	}
+	for _, d := range cfg.Definitions {
+		c.byHash[d.Hash()] = d
+	}
+	if err := c.makeRelay(); err != nil {
+		return nil, err
+	}
+	return c, c.makeRouter()
+}
+
+func (c *Coordinator) makeRelay() error {
+	if c.relay != nil {
+		return nil
+	}
+	store, ok := c.cfg.Store.(outbox.Store)
+	if !ok {
+		return fmt.Errorf("%w: Relay is missing", ErrConfig)
+	}
+	relay, err := outbox.NewRelay(outbox.Config{Store: store, Publisher: c.cfg.Bus.Broker, Logger: c.cfg.Logger})
+	if err != nil {
+		return fmt.Errorf("coordinator: %w", err)
+	}
+	c.relay, c.ownRelay = relay, true
+	return nil
+}
+
+// makeRouter subscribes to every topic on which an event of a definition travels.
+func (c *Coordinator) makeRouter() error {
+	router, err := messaging.NewRouter(messaging.RouterConfig{
+		Subscriber: c.cfg.Bus.Broker, DeadLetters: c.cfg.DeadLetters, Logger: c.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("coordinator: %w", err)
+	}
+	c.router = router
+	seen := map[string]bool{}
+	for _, d := range c.cfg.Definitions {
+		for _, event := range d.Events() {
+			topic, err := c.cfg.Bus.Codec.Topic(event)
+			if err != nil {
+				return fmt.Errorf("coordinator: %w", err)
+			}
+			if seen[topic] {
+				continue
+			}
+			seen[topic] = true
+			name, ok := c.cfg.Subscriptions[topic]
+			if !ok {
+				name = c.cfg.Name
+			}
+			subscription := messaging.Subscription{Topic: topic, Name: name, Type: c.cfg.SubscriptionType, MaxBatch: c.cfg.MaxBatch}
+			if err := router.HandleBatch(subscription, c.replies); err != nil {
+				return fmt.Errorf("coordinator: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Ready is closed once every subscription is there, so that no reply can be missed.
+func (c *Coordinator) Ready() <-chan struct{} { return c.router.Ready() }
+
+// Run takes up what an earlier run left and works until ctx ends; then it takes no more replies, finishes what it has
+// taken, and returns. Starts and actions that come later get [ErrClosed], as does a second Run.
+func (c *Coordinator) Run(ctx context.Context) error {
+	c.lifecycle.Lock()
+	if c.running {
+		c.lifecycle.Unlock()
+		return ErrClosed
+	}
+	c.running = true
+	c.lifecycle.Unlock()
+
+	hashes := make([]string, 0, len(c.byHash))
+	for hash := range c.byHash {
+		hashes = append(hashes, hash)
+	}
+	if err := c.cfg.Store.Adopt(ctx, hashes); err != nil {
+		close(c.closed)
+		return fmt.Errorf("coordinator: take up parked instances: %w", err)
+	}
+
+	// What feeds stops before what it feeds: the router, then the loop, then the relay.
+	loopCtx, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
+	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRelay()
+	defer stopLoop()
+	loopDone := goRun(func() error { c.loop(loopCtx); return nil })
+	relayDone := goRun(func() error {
+		if !c.ownRelay {
+			return nil
+		}
+		return c.relay.Run(relayCtx)
+	})
+	err := c.router.Run(ctx)
+	stopLoop()
+	<-loopDone
+	stopRelay()
+	if relayErr := <-relayDone; err == nil {
+		err = relayErr
+	}
+	if err != nil {
+		return fmt.Errorf("coordinator: %w", err)
+	}
+	return nil
+}
+
+func goRun(run func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	return done
+}
+
+// submit gives the loop a request.
+func (c *Coordinator) submit(ctx context.Context, r *request) error {
+	select {
+	case c.requests <- r:
+		return nil
+	case <-c.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// do submits an input and waits until it is committed or refused.
+func (c *Coordinator) do(ctx context.Context, id saga.ID, def saga.Any, in saga.Input) (saga.State, error) {
+	type outcome struct {
+		state saga.State
+		err   error
+	}
+	answered := make(chan outcome, 1)
+	err := c.submit(ctx, &request{id: id, def: def, input: in, reply: func(s saga.State, err error) { answered <- outcome{s, err} }})
+	if err != nil {
+		return saga.State{}, err
+	}
+	select {
+	case o := <-answered:
+		return o.state, o.err
+	case <-ctx.Done():
+		return saga.State{}, ctx.Err()
+	}
+}

@@ -1,0 +1,145 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/alpespartners/alpespartners/saga"
+)
+
+// StartOption adjusts one start; see [Key] and [Within].
+type StartOption struct{ apply func(*startSettings) }
+
+type startSettings struct {
+	key   string
+	store Store
+}
+
+// Key makes the start idempotent: a second start of the definition with the same key returns the first instance's id and changes nothing.
+func Key(key string) StartOption {
+	return StartOption{apply: func(s *startSettings) { s.key = key }}
+}
+
+// Within makes the start a part of the caller's transaction: store is a view of the coordinator's store that writes
+// there (see [sqlsaga.Store.Within]). Call [Coordinator.Wake] after the commit, so that the first command goes out
+// at once; without it the relay finds it with its next sweep.
+//
+// [sqlsaga.Store.Within]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/sqlsaga#Store.Within
+func Within(store Store) StartOption {
+	return StartOption{apply: func(s *startSettings) { s.store = store }}
+}
+
+// namespace is the UUID namespace of the ids of keyed instances, itself a random version 4 UUID.
+var namespace = uuid.UUID{0x52, 0x37, 0x1d, 0xe0, 0x9b, 0x41, 0x4c, 0x6a, 0xb3, 0x0f, 0x8d, 0x2a, 0x61, 0x5c, 0xe7, 0x04}
+
+// IDOf returns the id of the instance of the named definition with the business key: a version 5 UUID of both, so that
+// anyone can tell it beforehand.
+func IDOf(definition, key string) saga.ID {
+	return saga.ID(uuid.NewSHA1(namespace, []byte(definition+"\x00"+key)).String())
+}
+
+// Start begins an instance and returns its id once it is committed. Without a [Key] the id is a new version 7 UUID. If the
+// error is not nil the instance may have been started all the same: start it again with the same key.
+func Start[D any](ctx context.Context, c *Coordinator, def *saga.Definition[D], data D, options ...StartOption) (saga.ID, error) {
+	var settings startSettings
+	for _, o := range options {
+		o.apply(&settings)
+	}
+	id, err := newID(def.Name(), settings.key)
+	if err != nil {
+		return "", err
+	}
+	if _, known := c.byHash[def.Hash()]; !known {
+		return "", fmt.Errorf("%w: %s is not among the coordinator's Definitions", saga.ErrUnknownDefinition, def.Name())
+	}
+	in := saga.Start{ID: id, Key: settings.key, Data: data}
+	if settings.store != nil {
+		return id, c.startWithin(ctx, settings.store, def, in)
+	}
+	_, err = c.do(ctx, id, def, in)
+	return id, err
+}
+
+func newID(definition, key string) (saga.ID, error) {
+	if key != "" {
+		return IDOf(definition, key), nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("coordinator: make an id: %w", err)
+	}
+	return saga.ID(id.String()), nil
+}
+
+func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any, in saga.Start) error {
+	existing, err := store.Load(ctx, []Want{{ID: in.ID}})
+	if err != nil {
+		return fmt.Errorf("coordinator: start: %w", err)
+	}
+	if s := existing[in.ID]; s.Exists() {
+		return nil
+	}
+	t := &transit{id: in.ID}
+	if err := c.decide(t, def, in); err != nil {
+		return err
+	}
+	conflicts, err := store.Commit(ctx, []Change{t.change()})
+	switch {
+	case err != nil:
+		return fmt.Errorf("coordinator: start: %w", err)
+	case len(conflicts) > 0:
+		return fmt.Errorf("coordinator: start: %w: it was started at the same time", saga.ErrConflict)
+	default:
+		return nil
+	}
+}
+
+// Wake makes the coordinator look at the store now: call it after a start [Within] a transaction was committed.
+func (c *Coordinator) Wake(ctx context.Context) error {
+	c.relay.Wake()
+	return c.submit(ctx, &request{})
+}
+
+// Act applies an operator's action and returns the instance after it. Errors: [saga.ErrNotFound], [saga.ErrConflict],
+// [saga.ErrNotAllowed], [saga.ErrUnknownDefinition].
+func (c *Coordinator) Act(ctx context.Context, id saga.ID, act saga.Act) (saga.State, error) {
+	return c.do(ctx, id, nil, act)
+}
+
+// awaitPoll is how often [Coordinator.Await] looks for what another process did.
+const awaitPoll = time.Second
+
+// Await waits until the instance is terminal or parked and returns it, with its data. Unknown: [saga.ErrNotFound].
+func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error) {
+	changed, forget := c.waiters.add(id)
+	defer forget()
+	for {
+		found, err := c.cfg.Store.Load(ctx, []Want{{ID: id, Keys: []string{""}}})
+		if err != nil {
+			return saga.State{}, fmt.Errorf("coordinator: await: %w", err)
+		}
+		s := found[id]
+		switch {
+		case !s.Exists():
+			return s, fmt.Errorf("%w: no instance %q", saga.ErrNotFound, id)
+		case s.Status.Terminal() || s.Status == saga.Parked:
+			return s, nil
+		}
+		poll := time.NewTimer(awaitPoll)
+		select {
+		case <-changed:
+		case <-poll.C:
+		case <-c.closed:
+			poll.Stop()
+			return s, errors.Join(ErrClosed, ctx.Err())
+		case <-ctx.Done():
+			poll.Stop()
+			return s, ctx.Err()
+		}
+		poll.Stop()
+	}
+}

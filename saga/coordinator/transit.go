@@ -1,0 +1,235 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/saga"
+)
+
+// transit is one instance on its way through a batch: all inputs for it are decided one after the other and
+// committed together.
+type transit struct {
+	id       saga.ID
+	requests []*decided
+	next     int // the first request not decided yet
+	before   saga.State
+	state    saga.State
+	records  []saga.Record
+	log      []LogEntry
+	audit    []AuditEntry
+	outbox   []messaging.Message
+}
+
+// decided is a request with what became of it.
+type decided struct {
+	*request
+	err error
+}
+
+func (t *transit) changed() bool { return t.state.Version != t.before.Version }
+
+func (t *transit) change() Change {
+	t.records = saga.Changed(t.before, t.state)
+	return Change{
+		Before: t.before.Version, State: t.state, Records: t.records, Log: t.log, Audit: t.audit, Outbox: t.outbox,
+	}
+}
+
+// decideAll decides the batch. It asks the store for the instances once, and again only for records that turn out to be needed.
+func (c *Coordinator) decideAll(ctx context.Context, batch []*request) ([]*transit, error) {
+	byID := map[saga.ID]*transit{}
+	var transits []*transit
+	wants := map[saga.ID][]string{}
+	for _, r := range batch {
+		t := byID[r.id]
+		if t == nil {
+			t = &transit{id: r.id}
+			byID[r.id] = t
+			transits = append(transits, t)
+			wants[r.id] = nil
+		}
+		t.requests = append(t.requests, &decided{request: r})
+		if key := recordOf(r.input); !slices.Contains(wants[r.id], key) {
+			wants[r.id] = append(wants[r.id], key)
+		}
+	}
+	for len(wants) > 0 {
+		if err := c.load(ctx, byID, wants); err != nil {
+			return nil, err
+		}
+		needs := map[saga.ID][]string{}
+		for id := range wants {
+			if keys := c.run(byID[id]); len(keys) > 0 {
+				needs[id] = keys
+			}
+		}
+		wants = needs
+	}
+	return transits, nil
+}
+
+// recordOf is the record that an input is about.
+func recordOf(in saga.Input) string {
+	path := ""
+	switch in := in.(type) {
+	case saga.Reply:
+		path = in.Node
+	case saga.Act:
+		path = in.Node
+	case saga.Tick:
+		path = in.Record
+	}
+	return path[:strings.LastIndexByte(path, ']')+1]
+}
+
+// load reads the wanted records into the transits' states.
+func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants map[saga.ID][]string) error {
+	list := make([]Want, 0, len(wants))
+	for id, keys := range wants {
+		list = append(list, Want{ID: id, Keys: keys})
+	}
+	found, err := c.cfg.Store.Load(ctx, list)
+	if err != nil {
+		return err
+	}
+	for id, keys := range wants {
+		t, loaded := byID[id], found[id]
+		if !t.before.Exists() {
+			t.before, t.state = loaded, loaded
+			continue
+		}
+		if loaded.Version != t.before.Version { // it moved on meanwhile: begin anew
+			t.restart(loaded)
+			continue
+		}
+		if err := t.merge(loaded, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart forgets what was decided and begins with the state that another process left.
+func (t *transit) restart(loaded saga.State) {
+	*t = transit{id: t.id, requests: t.requests, before: loaded, state: loaded}
+	for _, r := range t.requests {
+		r.err = nil
+	}
+}
+
+// merge adds records that were asked for. An item that was wanted and is not there would be asked for for ever.
+func (t *transit) merge(loaded saga.State, keys []string) error {
+	for _, key := range keys {
+		if key == "" {
+			t.before.Root.Data, t.state.Root.Data = loaded.Root.Data, loaded.Root.Data
+			continue
+		}
+		r, ok := loaded.Items[key]
+		if !ok {
+			return fmt.Errorf("coordinator: saga %s: item record %s is missing in the store", t.id, key)
+		}
+		t.before.Items = withRecord(t.before.Items, key, r)
+		t.state.Items = withRecord(t.state.Items, key, r)
+	}
+	return nil
+}
+
+func withRecord(items map[string]saga.Record, key string, r saga.Record) map[string]saga.Record {
+	next := make(map[string]saga.Record, len(items)+1)
+	for k, v := range items {
+		next[k] = v
+	}
+	next[key] = r
+	return next
+}
+
+// run decides the transit's requests in order, as far as its records allow; it returns the keys of those that it lacks.
+func (c *Coordinator) run(t *transit) []string {
+	for ; t.next < len(t.requests); t.next++ {
+		r := t.requests[t.next]
+		err := c.decideOne(t, r)
+		var need *saga.NeedError
+		if errors.As(err, &need) {
+			return need.Keys
+		}
+		r.err = err
+	}
+	return nil
+}
+
+func (c *Coordinator) decideOne(t *transit, r *decided) error {
+	if start, ok := r.input.(saga.Start); ok {
+		if t.state.Exists() {
+			return nil
+		}
+		return c.decide(t, r.def, start)
+	}
+	if !t.state.Exists() {
+		return fmt.Errorf("%w: no instance %q", saga.ErrNotFound, t.id)
+	}
+	def, known := c.byHash[t.state.Hash]
+	if !known {
+		reason := fmt.Sprintf("no definition %s with hash %s is registered: deploy a version that has it", t.state.Definition, t.state.Hash)
+		c.park(t, reason)
+		return fmt.Errorf("%w: %s", saga.ErrUnknownDefinition, reason)
+	}
+	return c.decide(t, def, r.input)
+}
+
+// decide adds one transition to the transit. A fault that only a new version of the program or of the data can mend parks the instance.
+func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input) error {
+	now := c.cfg.Now()
+	next, effects, err := saga.Decide(def, t.state, in, now)
+	if errors.Is(err, saga.ErrData) {
+		c.park(t, err.Error())
+	}
+	if err != nil || next.Version == t.state.Version {
+		return err
+	}
+	var messages []messaging.Message
+	for _, e := range effects {
+		send, ok := e.(saga.Send)
+		if !ok {
+			continue
+		}
+		m, err := c.message(next.ID, send)
+		if err != nil {
+			err = fmt.Errorf("%w: command of %s: %w", saga.ErrData, send.Node, err)
+			c.park(t, err.Error())
+			return err
+		}
+		messages = append(messages, m)
+	}
+	t.outbox = append(t.outbox, messages...)
+	t.record(next, effects, now)
+	return nil
+}
+
+func (c *Coordinator) park(t *transit, reason string) {
+	now := c.cfg.Now()
+	next, effects := saga.ParkOrphan(t.state, reason, now)
+	if next.Version != t.state.Version {
+		t.record(next, effects, now)
+	}
+}
+
+// record makes next the transit's state and keeps the story of how it came about.
+func (t *transit) record(next saga.State, effects []saga.Effect, now time.Time) {
+	line := 0
+	for _, e := range effects {
+		switch e := e.(type) {
+		case saga.Log:
+			t.log = append(t.log, LogEntry{Version: next.Version, Line: line, At: now, Log: e})
+			line++
+		case saga.Audit:
+			t.audit = append(t.audit, AuditEntry{Version: next.Version, At: now, Audit: e})
+		}
+	}
+	t.state = next
+}
