@@ -446,10 +446,11 @@ func (m *machine) unstick(st *NodeState) {
 	}
 }
 
-// restoreReason forgets why the instance was parked once nothing parks it any more.
+// restoreReason forgets a reason for which the instance was parked and does not wait any more.
 func (m *machine) restoreReason() {
-	if m.s.Stuck == 0 {
-		m.s.Reason = m.s.Root.Nodes[0].Reason
+	m.s.Reason = m.s.Root.Nodes[0].Reason
+	if m.s.Stuck > 0 {
+		m.s.Reason = fmt.Sprintf("nodes that wait for an operator: %d", m.s.Stuck)
 	}
 }
 

@@ -62,7 +62,7 @@ type Act struct {
 	// ID makes the action idempotent. Required.
 	ID     string
 	Action Action
-	// Node is the path of the node to retry or skip. Empty means the only stuck one.
+	// Node is the path of the node to retry or skip. Empty means the only stuck one; in a fan-out it is to be named.
 	Node string
 	// Version is the version that the operator saw. Zero means any.
 	Version int64

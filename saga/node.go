@@ -100,11 +100,15 @@ func newScope[D any](nodes []Node[D]) *scope {
 	var zero D
 	root := &node{kind: kindSequence}
 	for i, n := range nodes {
-		if n == nil {
+		var kid *node
+		if n != nil {
+			kid = n.erase(zero)
+		}
+		if kid == nil {
 			root.flaws = append(root.flaws, fmt.Sprintf("node %d is nil", i))
 			continue
 		}
-		root.kids = append(root.kids, n.erase(zero))
+		root.kids = append(root.kids, kid)
 	}
 	return &scope{root: root, typ: reflect.TypeFor[D](), newData: func() any { return new(D) }}
 }
@@ -138,7 +142,12 @@ func (s *scope) encode(data any) ([]byte, error) {
 // StepNode is a step: one command to one participant, and what its answers mean.
 type StepNode[D any] struct{ n *node }
 
-func (s *StepNode[D]) erase(D) *node { return s.n }
+func (s *StepNode[D]) erase(D) *node {
+	if s == nil {
+		return nil
+	}
+	return s.n
+}
 
 // Step makes a step of [Do], [On], [OnFailure], [Undo] and [Undone] parts. Do and On are required.
 // It is compensable unless [StepNode.Pivot] or [StepNode.Retriable] says otherwise.
@@ -259,7 +268,12 @@ func Undone[D, E any](f func(*D, E)) Part[D] {
 // SequenceNode is a list of nodes, one after the other.
 type SequenceNode[D any] struct{ n *node }
 
-func (s *SequenceNode[D]) erase(D) *node { return s.n }
+func (s *SequenceNode[D]) erase(D) *node {
+	if s == nil {
+		return nil
+	}
+	return s.n
+}
 
 // Sequence groups nodes under a name. A definition is a sequence already; use it to name a part.
 func Sequence[D any](name string, nodes ...Node[D]) *SequenceNode[D] {
@@ -271,7 +285,12 @@ func Sequence[D any](name string, nodes ...Node[D]) *SequenceNode[D] {
 // ForEachNode is a fan-out: a sequence of nodes for each item.
 type ForEachNode[D any] struct{ n *node }
 
-func (f *ForEachNode[D]) erase(D) *node { return f.n }
+func (f *ForEachNode[D]) erase(D) *node {
+	if f == nil {
+		return nil
+	}
+	return f.n
+}
 
 // ForEach runs the nodes, a sequence, once for each item that items finds in the data; the nodes' data is the item. Every item has
 // a record of its own. The fan-out succeeds when every item has; when one fails no further one is

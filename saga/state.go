@@ -214,8 +214,8 @@ func splitItem(key string) (fan string, index int, ok bool) {
 
 // joinPath is the full path of a node in the record with the given key.
 func joinPath(record, local string) string {
-	if record == "" {
-		return local
+	if record == "" || local == "" {
+		return record + local
 	}
 	return record + "/" + local
 }

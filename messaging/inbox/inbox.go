@@ -2,8 +2,17 @@ package inbox
 
 import (
 	"context"
+	"errors"
 
 	"github.com/alpespartners/alpespartners/messaging"
+)
+
+// The sentinels of this package; test for them with [errors.Is].
+var (
+	// ErrConfig says that a service's configuration or one of its handlers is at fault.
+	ErrConfig = errors.New("inbox: bad configuration")
+	// ErrTx says that a transaction cannot go on: nothing of it will be committed.
+	ErrTx = errors.New("inbox: transaction failed")
 )
 
 // Entry is one remembered message of a consumer: for commands of a saga one for each (saga,
@@ -25,10 +34,12 @@ type Entry struct {
 // are committed together or not at all.
 type Tx interface {
 	// Entries returns those of the consumer's entries with the given keys that exist. It must see its own writes.
+	// Transactions that ask for one key of a consumer, whether it exists or not, take effect one after the other: the
+	// later one waits, or fails as a whole, but never decides by what the earlier one is about to change.
 	Entries(ctx context.Context, consumer string, keys []string) (map[string]Entry, error)
 	// Put inserts entries or replaces those with the same consumer and key.
 	Put(ctx context.Context, entries []Entry) error
-	// Append adds messages to the outbox. One whose ID is already there is left as it is.
+	// Append adds messages to the outbox. One whose ID is already there is left as it is; one without an ID: outbox.ErrNoID.
 	Append(ctx context.Context, messages []messaging.Message) error
 	// Savepoint runs fn so that, if fn fails, its changes alone are undone; it returns fn's error.
 	// A failure of the savepoint itself is returned as [ErrTx] and dooms the transaction.

@@ -16,6 +16,8 @@ import (
 var (
 	// ErrConfig says that a configuration lacks something or contradicts itself.
 	ErrConfig = errors.New("coordinator: bad configuration")
+	// ErrCursor says that a list's cursor is none that a page gave.
+	ErrCursor = errors.New("coordinator: malformed cursor")
 	// ErrClosed says that the coordinator does not run any more.
 	ErrClosed = errors.New("coordinator: closed")
 )

@@ -89,7 +89,7 @@ type ListQuery struct {
 	Definition string
 	Status     saga.Status
 	Key        string
-	// Cursor is where the page begins; "" is the newest. A malformed one is an error.
+	// Cursor is where the page begins; "" is the newest. A malformed one: [ErrCursor].
 	Cursor string
 	// Limit is the page's size. Zero means 50; the most is 500.
 	Limit int

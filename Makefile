@@ -1,0 +1,44 @@
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: help setup run demo check test lint fuzz bench cover
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Download the modules and the linter
+	go mod download
+	$(MAKE) $(GOLANGCI)
+
+run: ## Serve the reference system on 127.0.0.1:8000
+	go run ./server
+
+demo: ## Play the three scenarios
+	go run ./server demo
+
+check: ## Vet, lint and hold the structure against the design
+	go vet ./...
+	$(MAKE) lint
+	go test ./internal/archtest
+
+test: ## Run all tests with the race detector
+	go test -race -shuffle=on ./...
+
+lint: $(GOLANGCI) ## Run the linter
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	mkdir -p bin
+	GOBIN=$(CURDIR)/bin/tmp go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/tmp/golangci-lint $@
+
+fuzz: ## Run each fuzz target for 30 seconds
+	@go list ./... | while read -r pkg; do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; done; done
+
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+cover: ## Report the coverage of the tests
+	go test -coverprofile=cover.out -coverpkg=./... ./... && go tool cover -func=cover.out | tail -1

@@ -1,0 +1,70 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Insert is a statement that inserts many rows.
+type Insert struct {
+	// Table and Columns say where to. They are part of the statement's text: never from input.
+	Table   string
+	Columns []string
+	// Computed are columns with an SQL expression each, the same for all rows, such as the dialect's Now.
+	Computed map[string]string
+	// Suffix ends the statement; see [Dialect].Upsert. Empty means none.
+	Suffix string
+}
+
+// Rows inserts rows, each with a value for every column, in as few statements as the dialect allows.
+// Without rows it does nothing.
+func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [][]any) error {
+	if len(in.Columns) == 0 || len(in.Columns) > d.MaxVars {
+		return fmt.Errorf("sqldb: insert into %s: %d columns", in.Table, len(in.Columns))
+	}
+	columns, expressions := slices.Clone(in.Columns), ""
+	for column, expression := range in.Computed {
+		columns = append(columns, column)
+		expressions += ", " + expression
+	}
+	head := "INSERT INTO " + in.Table + " (" + strings.Join(columns, ", ") + ") VALUES "
+	one := "(" + marks(len(in.Columns)) + expressions + ")"
+	for chunk := range slices.Chunk(rows, d.MaxVars/len(in.Columns)) {
+		args := make([]any, 0, len(chunk)*len(in.Columns))
+		for _, row := range chunk {
+			if len(row) != len(in.Columns) {
+				return fmt.Errorf("sqldb: insert into %s: a row of %d values for %d columns", in.Table, len(row), len(in.Columns))
+			}
+			args = append(args, row...)
+		}
+		query := head + strings.Repeat(one+", ", len(chunk)-1) + one
+		if in.Suffix != "" {
+			query += " " + in.Suffix
+		}
+		if _, err := tx.ExecContext(ctx, sqlx.Rebind(d.BindStyle, query), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// In calls fn with pieces of values that fit into one statement beside extra other parameters, each with
+// the text of its parameters, "(?, ?, ?)", to stand after IN, until fn fails; it returns fn's error. fn rebinds its query.
+func (d Dialect) In(values []string, extra int, fn func(in string, args []any) error) error {
+	for chunk := range slices.Chunk(values, d.MaxVars-extra) {
+		args := make([]any, len(chunk))
+		for i, v := range chunk {
+			args[i] = v
+		}
+		if err := fn("("+marks(len(chunk))+")", args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func marks(n int) string { return strings.Repeat("?, ", n-1) + "?" }

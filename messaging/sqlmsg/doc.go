@@ -1,0 +1,42 @@
+// Package sqlmsg keeps the outbox, the inbox and the dead letters of a service in its own SQL database, and runs its handlers
+// in the transaction that changes its data.
+//
+// # Semantics
+//
+// A [Store] is an inbox.Store, an outbox.Store and [messaging.DeadLetters] at once. A handler of [Handle] gets the transaction; what it
+// writes, the entry in the inbox and the reply in the outbox are committed together. Code outside of handlers adds messages
+// to its own transaction with [Store.Append].
+//
+//	db, err := sqlmsg.Open(ctx, "sqlite:flights.db")
+//	store, err := sqlmsg.NewStore(db, sqlmsg.Config{})
+//	err = store.Migrate(ctx)
+//	relay, err := outbox.NewRelay(outbox.Config{Store: store, Publisher: broker})
+//	svc, err := inbox.NewService(inbox.Config{Name: "flights", Bus: bus, Store: store, Relay: relay})
+//	sqlmsg.Handle(svc, func(ctx context.Context, tx sqlx.ExtContext, cmd BookFlight) (FlightBooked, error) { … })
+//	go relay.Run(ctx)
+//	err = svc.Run(ctx)
+//
+// # Ordering
+//
+// The outbox is read in the order in which rows were added, by state and never behind a cursor.
+//
+// # Redelivery
+//
+// The database decides what was handled: a message that comes again after its commit finds its entry. When a
+// commit fails its outcome is unknown, and the messages come again and find it out. [Store.Forget] removes old
+// entries; see there for how old they must be.
+//
+// # Schema
+//
+// [Store.Migrate] makes the tables outbox, inbox and dead_letters, with an optional prefix, and its own
+// version table. Entries of the inbox are told apart by consumer, so that services may share a database.
+//
+// # Limits
+//
+// SQLite has one writer: transactions of one process wait for each other in Go, and should be short. With "sqlite::memory:"
+// there is one connection for everything, so that a handler must read through its transaction only.
+//
+// # Testing
+//
+// "sqlite::memory:" needs no files; the package itself passes messagingtest.RunInbox and messagingtest.RunOutbox.
+package sqlmsg

@@ -1,0 +1,174 @@
+package sqlmsg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/inbox"
+)
+
+// storeTx is the store inside of one transaction.
+type storeTx struct {
+	store *Store
+	ext   sqlx.ExtContext
+	depth int // savepoints that are open
+}
+
+type entryRow struct {
+	Key          string `db:"entry_key"`
+	Epoch        int    `db:"epoch"`
+	Outcome      string `db:"outcome"`
+	ReplyID      string `db:"reply_id"`
+	ReplyTopic   string `db:"reply_topic"`
+	ReplyKey     string `db:"reply_key"`
+	ReplyType    string `db:"reply_type"`
+	ReplyHeaders string `db:"reply_headers"`
+	ReplyPayload []byte `db:"reply_payload"`
+}
+
+func (r entryRow) entry(consumer string) (inbox.Entry, error) {
+	reply := messageRow{r.ReplyID, r.ReplyTopic, r.ReplyKey, r.ReplyType, r.ReplyHeaders, r.ReplyPayload}
+	m, err := reply.message()
+	if len(m.Payload) == 0 && m.ID == "" {
+		m.Payload = nil // there was no reply
+	}
+	return inbox.Entry{Consumer: consumer, Key: r.Key, Epoch: r.Epoch, Outcome: messaging.Outcome(r.Outcome), Reply: m}, err
+}
+
+// Entries implements [inbox.Tx].
+func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (map[string]inbox.Entry, error) {
+	found := make(map[string]inbox.Entry, len(keys))
+	err := t.store.dialect.In(keys, 1, func(in string, args []any) error {
+		var rows []entryRow
+		query := t.store.query(`SELECT entry_key, epoch, outcome, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
+			FROM {inbox} WHERE consumer = ? AND entry_key IN ` + in)
+		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append([]any{consumer}, args...)...); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			e, err := row.entry(consumer)
+			if err != nil {
+				return err
+			}
+			found[row.Key] = e
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sqlmsg: read the inbox: %w", err)
+	}
+	return found, nil
+}
+
+// Put implements [inbox.Tx].
+func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
+	rows := make([][]any, 0, len(entries))
+	at := make(map[[2]string]int, len(entries))
+	for _, e := range entries {
+		headers, err := encodeHeaders(e.Reply.Headers)
+		if err != nil {
+			return err
+		}
+		row := []any{e.Consumer, e.Key, e.Epoch, string(e.Outcome),
+			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
+		// One statement must not name a row twice: the last one wins.
+		if i, twice := at[[2]string{e.Consumer, e.Key}]; twice {
+			rows[i] = row
+			continue
+		}
+		at[[2]string{e.Consumer, e.Key}] = len(rows)
+		rows = append(rows, row)
+	}
+	columns := []string{"consumer", "entry_key", "epoch", "outcome",
+		"reply_id", "reply_topic", "reply_key", "reply_type", "reply_headers", "reply_payload"}
+	err := t.store.dialect.Rows(ctx, t.ext, sqldb.Insert{
+		Table:    t.store.prefix + "inbox",
+		Columns:  columns,
+		Computed: map[string]string{"handled_at": t.store.dialect.Now},
+		Suffix:   t.store.dialect.Upsert(columns[:2], append(columns[2:len(columns):len(columns)], "handled_at")),
+	}, rows)
+	if err != nil {
+		return fmt.Errorf("sqlmsg: write the inbox: %w", err)
+	}
+	return nil
+}
+
+// Savepoint implements [inbox.Tx].
+func (t *storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context) error) error {
+	t.depth++
+	defer func() { t.depth-- }()
+	name := "sqlmsg_" + strconv.Itoa(t.depth)
+	exec := func(statements ...string) error {
+		for _, statement := range statements {
+			if _, err := t.ext.ExecContext(ctx, statement+name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := exec("SAVEPOINT "); err != nil {
+		return fmt.Errorf("%w: savepoint: %w", inbox.ErrTx, err)
+	}
+	if err := fn(ctx); err != nil {
+		if rollback := exec("ROLLBACK TO SAVEPOINT ", "RELEASE SAVEPOINT "); rollback != nil {
+			return fmt.Errorf("%w: rollback to savepoint: %w", inbox.ErrTx, errors.Join(rollback, err))
+		}
+		return err
+	}
+	if err := exec("RELEASE SAVEPOINT "); err != nil {
+		return fmt.Errorf("%w: release savepoint: %w", inbox.ErrTx, err)
+	}
+	return nil
+}
+
+// forgetAtOnce is what a limit of zero means.
+const forgetAtOnce = 1000
+
+// Forget removes up to limit entries that were handled last before the given time, oldest first, and returns
+// how many; zero means 1000. A message that comes again after its entry was forgotten is handled again, and an undo
+// finds nothing to undo: the time must lie further back than the broker keeps or replays messages, and
+// than the longest saga lasts.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	if limit <= 0 {
+		limit = forgetAtOnce
+	}
+	forgotten := 0
+	err := s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var rows []struct {
+			Consumer string `db:"consumer"`
+			Key      string `db:"entry_key"`
+		}
+		err := tx.SelectContext(ctx, &rows, s.query(
+			"SELECT consumer, entry_key FROM {inbox} WHERE handled_at < ? ORDER BY handled_at LIMIT ?"), before.UnixMilli(), limit)
+		if err != nil {
+			return err
+		}
+		forgotten = len(rows)
+		keys := map[string][]string{}
+		for _, row := range rows {
+			keys[row.Consumer] = append(keys[row.Consumer], row.Key)
+		}
+		for consumer, keys := range keys {
+			err := s.dialect.In(keys, 1, func(in string, args []any) error {
+				_, err := tx.ExecContext(ctx, s.query("DELETE FROM {inbox} WHERE consumer = ? AND entry_key IN "+in),
+					append([]any{consumer}, args...)...)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sqlmsg: forget: %w", err)
+	}
+	return forgotten, nil
+}

@@ -1,0 +1,94 @@
+package sqlmsg
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+)
+
+// Append adds messages to the outbox in the caller's transaction. One whose ID is there already is left as it
+// is; one without an ID: [outbox.ErrNoID]. Inside of a handler of [Handle] the service's relay learns
+// of them; elsewhere the caller enqueues them after its commit.
+func (s *Store) Append(ctx context.Context, tx sqlx.ExtContext, messages []messaging.Message) error {
+	if h, ok := tx.(*handlerTx); ok && h.store.prefix == s.prefix && h.store.db == s.db {
+		return h.tx.Append(ctx, messages)
+	}
+	return s.Tx(tx).Append(ctx, messages)
+}
+
+// Append implements [inbox.Tx].
+func (t *storeTx) Append(ctx context.Context, messages []messaging.Message) error {
+	rows := make([][]any, len(messages))
+	for i, m := range messages {
+		if m.ID == "" {
+			return fmt.Errorf("%w: topic %s", outbox.ErrNoID, m.Topic)
+		}
+		headers, err := encodeHeaders(m.Headers)
+		if err != nil {
+			return err
+		}
+		rows[i] = []any{m.ID, m.Topic, m.Key, m.Type, headers, blob(m.Payload)}
+	}
+	err := t.store.dialect.Rows(ctx, t.ext, sqldb.Insert{
+		Table:   t.store.prefix + "outbox",
+		Columns: []string{"id", "topic", "message_key", "type", "headers", "payload"},
+		Suffix:  t.store.dialect.Upsert([]string{"id"}, nil),
+	}, rows)
+	if err != nil {
+		return fmt.Errorf("sqlmsg: append to the outbox: %w", err)
+	}
+	return nil
+}
+
+type messageRow struct {
+	ID      string `db:"id"`
+	Topic   string `db:"topic"`
+	Key     string `db:"message_key"`
+	Type    string `db:"type"`
+	Headers string `db:"headers"`
+	Payload []byte `db:"payload"`
+}
+
+func (r messageRow) message() (messaging.Message, error) {
+	headers, err := decodeHeaders(r.Headers)
+	return messaging.Message{ID: r.ID, Topic: r.Topic, Key: r.Key, Type: r.Type, Headers: headers, Payload: r.Payload}, err
+}
+
+// Pending implements [outbox.Store].
+func (s *Store) Pending(ctx context.Context, offset, limit int) ([]messaging.Message, error) {
+	var rows []messageRow
+	err := s.db.Reader().SelectContext(ctx, &rows, s.query(
+		"SELECT id, topic, message_key, type, headers, payload FROM {outbox} ORDER BY seq LIMIT ? OFFSET ?"), limit, offset)
+	if err != nil {
+		return nil, fmt.Errorf("sqlmsg: read the outbox: %w", err)
+	}
+	messages := make([]messaging.Message, len(rows))
+	for i, row := range rows {
+		if messages[i], err = row.message(); err != nil {
+			return nil, err
+		}
+	}
+	return messages, nil
+}
+
+// Delete implements [outbox.Store]; it is one transaction however many IDs there are.
+func (s *Store) Delete(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	err := s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		return s.dialect.In(ids, 0, func(in string, args []any) error {
+			_, err := tx.ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id IN "+in), args...)
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("sqlmsg: delete from the outbox: %w", err)
+	}
+	return nil
+}

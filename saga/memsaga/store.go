@@ -1,0 +1,314 @@
+package memsaga
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+)
+
+// Store keeps instances in memory. Make one with [New]; it is safe for concurrent use.
+type Store struct {
+	mu        sync.Mutex
+	instances map[saga.ID]*instance
+	order     []saga.ID // by creation
+	outbox    []messaging.Message
+}
+
+// instance is one saga with all that belongs to it.
+type instance struct {
+	state saga.State // without items
+	keys  []string   // of its items, by creation
+	items map[string]saga.Record
+	log   []coordinator.LogEntry
+	audit []coordinator.AuditEntry
+}
+
+var (
+	_ coordinator.Store  = (*Store)(nil)
+	_ coordinator.Reader = (*Store)(nil)
+	_ outbox.Store       = (*Store)(nil)
+)
+
+// New returns an empty store.
+func New() *Store { return &Store{instances: map[saga.ID]*instance{}} }
+
+// Load implements [coordinator.Store].
+func (s *Store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	found := map[saga.ID]saga.State{}
+	for _, want := range wants {
+		i, ok := s.instances[want.ID]
+		if !ok {
+			continue
+		}
+		state := cloneState(i.state)
+		if !slices.Contains(want.Keys, "") {
+			state.Root.Data = nil
+		}
+		for _, key := range want.Keys {
+			if r, ok := i.items[key]; ok {
+				if state.Items == nil {
+					state.Items = map[string]saga.Record{}
+				}
+				state.Items[key] = cloneRecord(r)
+			}
+		}
+		found[want.ID] = state
+	}
+	return found, nil
+}
+
+// Commit implements [coordinator.Store].
+func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var conflicts []saga.ID
+	for _, c := range changes {
+		i, exists := s.instances[c.State.ID]
+		if exists != (c.Before > 0) || exists && i.state.Version != c.Before {
+			conflicts = append(conflicts, c.State.ID)
+			continue
+		}
+		if !exists {
+			i = &instance{items: map[string]saga.Record{}}
+			s.instances[c.State.ID] = i
+			s.order = append(s.order, c.State.ID)
+		}
+		i.apply(c)
+		for _, m := range c.Outbox {
+			if !slices.ContainsFunc(s.outbox, func(kept messaging.Message) bool { return kept.ID == m.ID }) {
+				s.outbox = append(s.outbox, cloneMessage(m))
+			}
+		}
+	}
+	return conflicts, nil
+}
+
+// apply writes the change's header and its records, which alone are written of the state.
+func (i *instance) apply(c coordinator.Change) {
+	root := i.state.Root
+	i.state = cloneState(c.State)
+	i.state.Items, i.state.Root = nil, root
+	for _, r := range c.Records {
+		old := root
+		if r.Key != "" {
+			stored, exists := i.items[r.Key]
+			if !exists {
+				i.keys = append(i.keys, r.Key)
+			}
+			old = stored
+		}
+		r = cloneRecord(r)
+		if r.Data == nil {
+			r.Data = old.Data
+		}
+		if r.Key == "" {
+			i.state.Root = r
+		} else {
+			i.items[r.Key] = r
+		}
+	}
+	i.log = append(i.log, c.Log...)
+	i.audit = append(i.audit, c.Audit...)
+}
+
+// Due implements [coordinator.Store].
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, time.Time{}, err
+	}
+	type timed struct {
+		coordinator.Wake
+		at time.Time
+	}
+	var due []timed
+	var next time.Time
+	look := func(id saga.ID, r saga.Record) {
+		switch {
+		case r.Wake.IsZero():
+		case !r.Wake.After(now):
+			due = append(due, timed{coordinator.Wake{ID: id, Record: r.Key}, r.Wake})
+		case next.IsZero() || r.Wake.Before(next):
+			next = r.Wake
+		}
+	}
+	for _, id := range s.order {
+		i := s.instances[id]
+		if i.state.Status.Terminal() || i.state.Orphaned {
+			continue
+		}
+		look(id, i.state.Root)
+		for _, key := range i.keys {
+			look(id, i.items[key])
+		}
+	}
+	slices.SortStableFunc(due, func(a, b timed) int { return a.at.Compare(b.at) })
+	wakes := make([]coordinator.Wake, 0, min(limit, len(due)))
+	for _, d := range due[:min(limit, len(due))] {
+		wakes = append(wakes, d.Wake)
+	}
+	return wakes, next, nil
+}
+
+// Adopt implements [coordinator.Store].
+func (s *Store) Adopt(ctx context.Context, hashes []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.instances {
+		if slices.Contains(hashes, i.state.Hash) {
+			i.state.Orphaned = false
+		}
+	}
+	return ctx.Err()
+}
+
+// Pending implements [outbox.Store].
+func (s *Store) Pending(ctx context.Context, offset, limit int) ([]messaging.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := min(offset, len(s.outbox))
+	to := min(from+limit, len(s.outbox))
+	pending := make([]messaging.Message, 0, to-from)
+	for _, m := range s.outbox[from:to] {
+		pending = append(pending, cloneMessage(m))
+	}
+	return pending, ctx.Err()
+}
+
+// Delete implements [outbox.Store].
+func (s *Store) Delete(ctx context.Context, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.outbox = slices.DeleteFunc(s.outbox, func(m messaging.Message) bool { return slices.Contains(ids, m.ID) })
+	return nil
+}
+
+// Get implements [coordinator.Reader].
+func (s *Store) Get(ctx context.Context, id saga.ID) (saga.State, error) {
+	found, err := s.Load(ctx, []coordinator.Want{{ID: id, Keys: []string{""}}})
+	if err != nil {
+		return saga.State{}, err
+	}
+	state, ok := found[id]
+	if !ok {
+		return saga.State{}, fmt.Errorf("%w: no instance %q", saga.ErrNotFound, id)
+	}
+	return state, nil
+}
+
+// Items implements [coordinator.Reader].
+func (s *Store) Items(ctx context.Context, id saga.ID, offset, limit int) ([]saga.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.instances[id]
+	if !ok {
+		return nil, ctx.Err()
+	}
+	var page []saga.Record
+	for _, key := range pageOf(i.keys, offset, limit) {
+		page = append(page, cloneRecord(i.items[key]))
+	}
+	return page, ctx.Err()
+}
+
+// List implements [coordinator.Reader].
+func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.State, next string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := min(cmp.Or(q.Limit, 50), 500)
+	before := len(s.order)
+	if q.Cursor != "" {
+		if before, err = strconv.Atoi(q.Cursor); err != nil || before < 0 || before > len(s.order) {
+			return nil, "", fmt.Errorf("%w: cursor: take it from the page before", coordinator.ErrCursor)
+		}
+	}
+	for n := before - 1; n >= 0; n-- {
+		state := s.instances[s.order[n]].state
+		if q.Definition != "" && q.Definition != state.Definition || q.Status != "" && q.Status != state.Status ||
+			q.Key != "" && q.Key != state.Key {
+			continue
+		}
+		if len(page) == limit {
+			return page, strconv.Itoa(n + 1), ctx.Err()
+		}
+		state = cloneState(state)
+		state.Root = saga.Record{}
+		page = append(page, state)
+	}
+	return page, "", ctx.Err()
+}
+
+// History implements [coordinator.Reader].
+func (s *Store) History(ctx context.Context, id saga.ID, offset, limit int) ([]coordinator.LogEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.instances[id]
+	if !ok {
+		return nil, ctx.Err()
+	}
+	return slices.Clone(pageOf(i.log, offset, limit)), ctx.Err()
+}
+
+// Audits implements [coordinator.Reader].
+func (s *Store) Audits(ctx context.Context, id saga.ID) ([]coordinator.AuditEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.instances[id]
+	if !ok {
+		return nil, ctx.Err()
+	}
+	return slices.Clone(i.audit), ctx.Err()
+}
+
+func pageOf[T any](all []T, offset, limit int) []T {
+	from := min(max(offset, 0), len(all))
+	return all[from:min(from+max(limit, 0), len(all))]
+}
+
+func cloneState(s saga.State) saga.State {
+	s.Root = cloneRecord(s.Root)
+	s.Actions = slices.Clone(s.Actions)
+	s.Items = maps.Clone(s.Items)
+	return s
+}
+
+func cloneRecord(r saga.Record) saga.Record {
+	r.Data = bytes.Clone(r.Data)
+	r.Nodes = slices.Clone(r.Nodes)
+	for i := range r.Nodes {
+		if r.Nodes[i].Fan != nil {
+			fan := *r.Nodes[i].Fan
+			r.Nodes[i].Fan = &fan
+		}
+	}
+	return r
+}
+
+func cloneMessage(m messaging.Message) messaging.Message {
+	m.Headers = maps.Clone(m.Headers)
+	m.Payload = bytes.Clone(m.Payload)
+	return m
+}

@@ -1,0 +1,219 @@
+package sqlsaga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+)
+
+// errRace says that another writer came between the check of the versions and the write; the transaction is rolled back.
+var errRace = errors.New("sqlsaga: lost a race with another coordinator")
+
+// Commit implements [coordinator.Store].
+func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
+	var conflicts []saga.ID
+	err := s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
+		b := &batch{Store: s, tx: tx}
+		fresh, stale, err := b.check(ctx, changes)
+		if err != nil {
+			return err
+		}
+		conflicts = stale
+		return b.write(ctx, fresh)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sqlsaga: commit: %w", err)
+	}
+	return conflicts, nil
+}
+
+// batch is one commit.
+type batch struct {
+	*Store
+	tx sqlx.ExtContext
+}
+
+// check divides the changes into those whose instance is at the expected version and the others' ids, with one query.
+func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh []coordinator.Change, stale []saga.ID, err error) {
+	ids := make([]string, len(changes))
+	for i, c := range changes {
+		ids[i] = string(c.State.ID)
+	}
+	versions := map[saga.ID]int64{}
+	err = b.dialect.In(ids, 0, func(in string, args []any) error {
+		var rows []sagaRow
+		if err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT id, version FROM {sagas} WHERE id IN "+in), args...); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			versions[saga.ID(row.ID)] = row.Version
+		}
+		return nil
+	})
+	for _, c := range changes {
+		if versions[c.State.ID] == c.Before {
+			fresh = append(fresh, c)
+		} else {
+			stale = append(stale, c.State.ID)
+		}
+	}
+	return fresh, stale, err
+}
+
+// write writes everything of the changes, kind by kind.
+func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
+	var creates [][]any
+	var items [][]any
+	var lines, actions [][]any
+	var messages []messaging.Message
+	for _, c := range changes {
+		root, rest := rootOf(c)
+		if c.Before == 0 {
+			row, err := created(c, root)
+			if err != nil {
+				return err
+			}
+			creates = append(creates, row)
+		} else if err := b.update(ctx, c, root); err != nil {
+			return err
+		}
+		for i, r := range rest {
+			if r.Data == nil {
+				if err := b.updateItem(ctx, c.State.ID, r); err != nil {
+					return err
+				}
+				continue
+			}
+			nodes, err := json.Marshal(r.Nodes)
+			if err != nil {
+				return err
+			}
+			// The version orders items by creation: those of one transition by their place in it.
+			items = append(items, []any{string(c.State.ID), r.Key, c.State.Version<<20 + int64(i), nodes, r.Data, toWake(r.Wake)})
+		}
+		lines = append(lines, logRows(c)...)
+		actions = append(actions, auditRows(c)...)
+		messages = append(messages, c.Outbox...)
+	}
+	return errors.Join(
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "sagas", Columns: []string{
+			"id", "definition", "hash", "saga_key", "status", "live", "version", "flags", "stuck", "reason", "actions",
+			"started_at", "updated_at", "nodes", "data", "wake_at",
+		}}, creates),
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{
+			Table: b.prefix + "saga_items", Columns: []string{"saga_id", "item", "seq", "nodes", "data", "wake_at"},
+			Suffix: b.dialect.Upsert([]string{"saga_id", "item"}, []string{"nodes", "data", "wake_at"}),
+		}, items),
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_log", Columns: []string{
+			"saga_id", "version", "line", "at", "kind", "node", "direction", "attempt", "detail",
+		}}, lines),
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_audit", Columns: []string{
+			"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
+		}}, actions),
+		b.append(ctx, messages),
+	)
+}
+
+func (b *batch) append(ctx context.Context, messages []messaging.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	return b.outbox.Append(ctx, b.tx, messages)
+}
+
+// rootOf divides the change's records; root is nil if it did not change.
+func rootOf(c coordinator.Change) (root *saga.Record, items []saga.Record) {
+	for i := range c.Records {
+		if c.Records[i].Key == "" {
+			root = &c.Records[i]
+			return root, append(append([]saga.Record{}, c.Records[:i]...), c.Records[i+1:]...)
+		}
+	}
+	return nil, c.Records
+}
+
+func created(c coordinator.Change, root *saga.Record) ([]any, error) {
+	if root == nil {
+		return nil, fmt.Errorf("sqlsaga: new saga %s has no root record", c.State.ID)
+	}
+	head, err := header(c.State)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := json.Marshal(root.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	row := []any{string(c.State.ID), c.State.Definition, c.State.Hash, c.State.Key}
+	return append(append(row, head...), nodes, root.Data, toWake(root.Wake)), nil
+}
+
+// update writes an instance's header and what changed of its root record.
+func (b *batch) update(ctx context.Context, c coordinator.Change, root *saga.Record) error {
+	args, err := header(c.State)
+	if err != nil {
+		return err
+	}
+	set := "status = ?, live = ?, version = ?, flags = ?, stuck = ?, reason = ?, actions = ?, started_at = ?, updated_at = ?"
+	if root != nil {
+		nodes, err := json.Marshal(root.Nodes)
+		if err != nil {
+			return err
+		}
+		set += ", nodes = ?, wake_at = ?"
+		args = append(args, nodes, toWake(root.Wake))
+		if root.Data != nil {
+			set += ", data = ?"
+			args = append(args, root.Data)
+		}
+	}
+	args = append(args, string(c.State.ID), c.Before)
+	result, err := b.tx.ExecContext(ctx, b.query("UPDATE {sagas} SET "+set+" WHERE id = ? AND version = ?"), args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errRace, err)
+	}
+	return nil
+}
+
+// updateItem writes an item whose data did not change.
+func (b *batch) updateItem(ctx context.Context, id saga.ID, r saga.Record) error {
+	nodes, err := json.Marshal(r.Nodes)
+	if err != nil {
+		return err
+	}
+	_, err = b.tx.ExecContext(ctx, b.query("UPDATE {items} SET nodes = ?, wake_at = ? WHERE saga_id = ? AND item = ?"),
+		nodes, toWake(r.Wake), string(id), r.Key)
+	return err
+}
+
+func logRows(c coordinator.Change) [][]any {
+	rows := make([][]any, len(c.Log))
+	for i, l := range c.Log {
+		rows[i] = []any{
+			string(c.State.ID), l.Version, l.Line, l.At.UnixMicro(), string(l.Kind), l.Node, string(l.Direction), l.Attempt, l.Detail,
+		}
+	}
+	return rows
+}
+
+func auditRows(c coordinator.Change) [][]any {
+	rows := make([][]any, len(c.Audit))
+	for i, a := range c.Audit {
+		rows[i] = []any{
+			string(c.State.ID), a.Act.ID, a.Version, a.At.UnixMicro(), string(a.Act.Action), a.Act.Node, a.Act.Version,
+			a.Act.By, a.Act.Why, a.Before, a.After,
+		}
+	}
+	return rows
+}

@@ -1,0 +1,239 @@
+package sqlsaga
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// ErrConfig says that a configuration lacks something.
+var ErrConfig = errors.New("sqlsaga: bad configuration")
+
+// Config says what a store works with.
+type Config struct {
+	// Outbox takes the messages of a commit, in the same database. Required.
+	Outbox *sqlmsg.Store
+	// TablePrefix begins the tables' names: lower-case letters, digits and underscores. Zero means none.
+	TablePrefix string
+}
+
+// Store keeps sagas in a database. Make one with [New]; it is safe for concurrent use.
+type Store struct {
+	db      *sqlmsg.DB
+	dialect sqldb.Dialect
+	prefix  string
+	outbox  *sqlmsg.Store
+	tx      sqlx.ExtContext // of a view made by Within; else nil
+}
+
+var (
+	_ coordinator.Store  = (*Store)(nil)
+	_ coordinator.Reader = (*Store)(nil)
+	_ outbox.Store       = (*Store)(nil)
+)
+
+// New returns a store on db, whose tables [Store.Migrate] makes. Faults of the configuration: [ErrConfig].
+func New(db *sqlmsg.DB, config Config) (*Store, error) {
+	if db == nil || config.Outbox == nil {
+		return nil, fmt.Errorf("%w: db and Outbox are required", ErrConfig)
+	}
+	if err := sqldb.ValidPrefix(config.TablePrefix); err != nil {
+		return nil, fmt.Errorf("%w: TablePrefix: %w", ErrConfig, err)
+	}
+	return &Store{db: db, dialect: db.Dialect(), prefix: config.TablePrefix, outbox: config.Outbox}, nil
+}
+
+// Migrate makes or updates the store's tables, but not the outbox's. Several processes may do so at once.
+func (s *Store) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("sqlsaga: migrate: %w", err)
+	}
+	return s.db.Migrate(ctx, sqldb.Migrations{Files: files, Versions: "sqlsaga_version", Prefix: s.prefix})
+}
+
+// Within returns a view of the store in the caller's transaction, which the caller commits: see [coordinator.Within].
+func (s *Store) Within(tx sqlx.ExtContext) *Store {
+	view := *s
+	view.tx = tx
+	return &view
+}
+
+// Pending implements [outbox.Store].
+func (s *Store) Pending(ctx context.Context, offset, limit int) ([]messaging.Message, error) {
+	return s.outbox.Pending(ctx, offset, limit)
+}
+
+// Delete implements [outbox.Store].
+func (s *Store) Delete(ctx context.Context, ids []string) error { return s.outbox.Delete(ctx, ids) }
+
+// inTx runs fn in a transaction of its own, or in the caller's.
+func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.ExtContext) error) error {
+	if s.tx != nil {
+		return fn(ctx, s.tx)
+	}
+	return s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(ctx, tx) })
+}
+
+// reader is where to read committed state, or what the caller's transaction sees.
+func (s *Store) reader() sqlx.ExtContext {
+	if s.tx != nil {
+		return s.tx
+	}
+	return s.db.Reader()
+}
+
+// query is a statement for this store's tables, which it names {sagas}, {items}, {log} and {audit}, with ? for parameters.
+func (s *Store) query(text string) string {
+	names := strings.NewReplacer("{sagas}", s.prefix+"sagas", "{items}", s.prefix+"saga_items",
+		"{log}", s.prefix+"saga_log", "{audit}", s.prefix+"saga_audit")
+	return sqlx.Rebind(s.dialect.BindStyle, names.Replace(text))
+}
+
+// Load implements [coordinator.Store].
+func (s *Store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
+	found := map[saga.ID]saga.State{}
+	if len(wants) == 0 {
+		return found, nil
+	}
+	columns := headerColumns + ", nodes, wake_at"
+	withData := map[saga.ID]bool{}
+	ids := make([]string, len(wants))
+	for i, want := range wants {
+		ids[i] = string(want.ID)
+		for _, key := range want.Keys {
+			withData[want.ID] = withData[want.ID] || key == ""
+		}
+	}
+	if len(withData) > 0 {
+		columns += ", data"
+	}
+	err := s.dialect.In(ids, 0, func(in string, args []any) error {
+		var rows []sagaRow
+		if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query("SELECT "+columns+" FROM {sagas} WHERE id IN "+in), args...); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			state, err := row.state()
+			if err != nil {
+				return err
+			}
+			if !withData[state.ID] {
+				state.Root.Data = nil
+			}
+			found[state.ID] = state
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.loadItems(ctx, wants, found)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlsaga: load: %w", err)
+	}
+	return found, nil
+}
+
+// loadItems reads the wanted item records of all instances together: a superset by key, of which those that were
+// not asked for are dropped.
+func (s *Store) loadItems(ctx context.Context, wants []coordinator.Want, found map[saga.ID]saga.State) error {
+	var pairs []string
+	for _, want := range wants {
+		for _, key := range want.Keys {
+			if _, exists := found[want.ID]; exists && key != "" {
+				pairs = append(pairs, string(want.ID), key)
+			}
+		}
+	}
+	const columns = "SELECT saga_id, item, nodes, data, wake_at FROM {items} WHERE "
+	for len(pairs) > 0 {
+		n := min(len(pairs), maxPairs*2)
+		args := make([]any, n)
+		for i, v := range pairs[:n] {
+			args[i] = v
+		}
+		pairs = pairs[n:]
+		// SQLite plans this as one index search for each pair; a list of row values it would scan.
+		where := strings.Repeat("(saga_id = ? AND item = ?) OR ", n/2-1) + "(saga_id = ? AND item = ?)"
+		var rows []itemRow
+		if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(columns+where), args...); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			r, err := row.record()
+			if err != nil {
+				return err
+			}
+			state := found[saga.ID(row.Saga)]
+			if state.Items == nil {
+				state.Items = map[string]saga.Record{}
+			}
+			state.Items[r.Key] = r
+			found[saga.ID(row.Saga)] = state
+		}
+	}
+	return nil
+}
+
+// maxPairs bounds the alternatives of one condition: databases limit the depth of an expression.
+const maxPairs = 200
+
+// Due implements [coordinator.Store].
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
+	const sagas = "SELECT id, '' AS record, wake_at FROM {sagas} WHERE live = 1 AND wake_at IS NOT NULL"
+	const items = "SELECT i.saga_id AS id, i.item AS record, i.wake_at AS wake_at FROM {items} i JOIN {sagas} s ON s.id = i.saga_id" +
+		" WHERE i.wake_at IS NOT NULL AND s.live = 1"
+	var rows []struct {
+		ID     string `db:"id"`
+		Record string `db:"record"`
+		WakeAt int64  `db:"wake_at"`
+	}
+	at := now.UnixMilli()
+	query := "SELECT * FROM (" + sagas + " AND wake_at <= ? ORDER BY wake_at LIMIT ?) AS a UNION ALL " +
+		"SELECT * FROM (" + items + " AND i.wake_at <= ? ORDER BY i.wake_at LIMIT ?) AS b ORDER BY wake_at LIMIT ?"
+	if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(query), at, limit, at, limit, limit); err != nil {
+		return nil, time.Time{}, fmt.Errorf("sqlsaga: due: %w", err)
+	}
+	due := make([]coordinator.Wake, len(rows))
+	for i, row := range rows {
+		due[i] = coordinator.Wake{ID: saga.ID(row.ID), Record: row.Record}
+	}
+	var next *int64
+	query = "SELECT MIN(wake_at) FROM (SELECT * FROM (" + sagas + " AND wake_at > ? ORDER BY wake_at LIMIT 1) AS a UNION ALL " +
+		"SELECT * FROM (" + items + " AND i.wake_at > ? ORDER BY i.wake_at LIMIT 1) AS b) AS c"
+	if err := sqlx.GetContext(ctx, s.reader(), &next, s.query(query), at, at); err != nil {
+		return nil, time.Time{}, fmt.Errorf("sqlsaga: next wake-up: %w", err)
+	}
+	return due, fromWake(next), nil
+}
+
+// Adopt implements [coordinator.Store].
+func (s *Store) Adopt(ctx context.Context, hashes []string) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
+		return s.dialect.In(hashes, 0, func(in string, args []any) error {
+			_, err := tx.ExecContext(ctx, s.query(
+				"UPDATE {sagas} SET flags = flags - 4, live = 1 WHERE status = 'parked' AND flags >= 4 AND hash IN "+in), args...)
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("sqlsaga: adopt: %w", err)
+	}
+	return nil
+}

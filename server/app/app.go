@@ -1,0 +1,255 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/alpespartners/alpespartners/alpes/registration"
+	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
+	"github.com/alpespartners/alpespartners/alpes/wire"
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/inbox"
+	"github.com/alpespartners/alpespartners/messaging/memmsg"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+	"github.com/alpespartners/alpespartners/saga/sqlsaga"
+)
+
+// App is the wired system. Make one with [New] and run it once.
+type App struct {
+	cfg      Config
+	db       *sqlmsg.DB
+	messages *sqlmsg.Store
+	sagas    *sqlsaga.Store
+	broker   *memmsg.Broker
+	bus      messaging.Bus
+	relay    *outbox.Relay
+	registry *saga.Definition[registration.Registration]
+
+	coordinator *coordinator.Coordinator // nil where campaign does not run here
+	services    []*inbox.Service
+	servers     []*server
+	ready       chan struct{}
+}
+
+// New opens the database, brings its tables up to date, wires the services and listens on their ports. Wrong settings: [ErrConfig].
+// Close what it returns, or run it.
+func New(ctx context.Context, config Config) (*App, error) {
+	cfg := config.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, ready: make(chan struct{}), registry: registration.Define()}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"open the database", a.openDatabase},
+		{"wire the broker", a.wireBroker},
+		{"wire the coordinator", a.wireCoordinator},
+		{"wire the services", a.wireServices},
+		{"listen", a.listen},
+	} {
+		if err := step.do(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("app: %s: %w", step.what, err), a.Close())
+		}
+	}
+	return a, nil
+}
+
+// Location says where the data is, for a person to read.
+func (a *App) Location() string {
+	if a.cfg.Ephemeral {
+		return "in memory"
+	}
+	path, err := filepath.Abs(a.cfg.Data)
+	if err != nil {
+		return a.cfg.Data
+	}
+	return path
+}
+
+// URL returns the base URL of a service that runs here, or "".
+func (a *App) URL(service string) string {
+	for _, s := range a.servers {
+		if s.serves(service) {
+			return s.url()
+		}
+	}
+	return ""
+}
+
+// Ready is closed once requests can be served.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// Coordinator is the saga coordinator; nil where the campaign service does not run here.
+func (a *App) Coordinator() *coordinator.Coordinator { return a.coordinator }
+
+// Sagas reads the instances.
+func (a *App) Sagas() coordinator.Reader { return a.sagas }
+
+func (a *App) openDatabase(ctx context.Context) error {
+	url := "sqlite:" + a.cfg.Data
+	if a.cfg.Ephemeral {
+		url = "sqlite::memory:"
+	}
+	db, err := sqlmsg.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	a.db = db
+	if a.messages, err = sqlmsg.NewStore(db, sqlmsg.Config{}); err != nil {
+		return err
+	}
+	if a.sagas, err = sqlsaga.New(db, sqlsaga.Config{Outbox: a.messages}); err != nil {
+		return err
+	}
+	return errors.Join(a.messages.Migrate(ctx), a.sagas.Migrate(ctx), sqlalpes.Migrate(ctx, db))
+}
+
+// wireBroker declares every subscription beforehand, so that what is published for a service that does not run here waits for it.
+func (a *App) wireBroker(context.Context) error {
+	codec, err := wire.NewCodec(wire.Config{})
+	if err != nil {
+		return err
+	}
+	a.broker = memmsg.New(memmsg.Config{Concurrency: receivers})
+	a.bus = messaging.Bus{Broker: a.broker, Codec: codec}
+	for _, t := range wire.Topics() {
+		name := t.Subscription
+		if name == "" {
+			name = coordinatorSubscription
+		}
+		if err := a.broker.Declare(messaging.Subscription{Topic: t.Name, Name: name}); err != nil {
+			return err
+		}
+	}
+	a.relay, err = outbox.NewRelay(outbox.Config{Store: a.messages, Publisher: a.broker, Logger: a.logger("relay")})
+	return err
+}
+
+const (
+	// receivers is how many transactions of one subscription may queue for the one writer of SQLite: one that commits
+	// and one that gathers.
+	receivers = 2
+	// coordinatorSubscription is for the topic that nobody subscribed to in the original.
+	coordinatorSubscription = "sub-campaign"
+)
+
+func (a *App) wireCoordinator(context.Context) error {
+	if !a.cfg.runs(Campaign) {
+		return nil
+	}
+	c, err := coordinator.New(coordinator.Config{
+		Store: a.sagas, Bus: a.bus, Definitions: []saga.Any{a.registry}, Relay: a.relay, DeadLetters: a.messages,
+		Subscriptions: map[string]string{
+			wire.TopicCampaignEvents: coordinatorSubscription,
+			wire.TopicPartnerEvents:  wire.SubscriptionPartnerEvents,
+			wire.TopicTrackingEvents: wire.SubscriptionTrackingEvents,
+		},
+		Observe: a.cfg.Observe, Logger: a.logger("coordinator"),
+	})
+	a.coordinator = c
+	return err
+}
+
+func (a *App) logger(component string) *slog.Logger { return a.cfg.Logger.With("component", component) }
+
+// Run serves until ctx ends, or until a part fails; then it stops everything in order, closes it and returns the failure, if any.
+func (a *App) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	background := context.WithoutCancel(ctx)
+	work := newGroup(background, fail)
+	relay := newGroup(background, fail)
+	web := newGroup(background, fail)
+
+	for _, s := range a.services {
+		work.run(s.Run)
+	}
+	if a.coordinator != nil {
+		work.run(a.coordinator.Run)
+	}
+	if a.awaitReady(ctx) {
+		relay.run(a.relay.Run)
+		for _, s := range a.servers {
+			web.run(s.run)
+		}
+		close(a.ready)
+	}
+	<-ctx.Done()
+	a.cfg.Logger.Info("stopping")
+	web.stop()
+	relay.stop()
+	work.stop()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return errors.Join(err, a.Close())
+	}
+	return a.Close()
+}
+
+// awaitReady waits until every subscription has its consumer.
+func (a *App) awaitReady(ctx context.Context) bool {
+	var all []<-chan struct{}
+	for _, s := range a.services {
+		all = append(all, s.Ready())
+	}
+	if a.coordinator != nil {
+		all = append(all, a.coordinator.Ready())
+	}
+	for _, ready := range all {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// Close closes the ports, the broker and the database; Run does it itself.
+func (a *App) Close() error {
+	var errs []error
+	for _, s := range a.servers {
+		errs = append(errs, s.close())
+	}
+	if a.broker != nil {
+		errs = append(errs, a.broker.Close())
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// group runs parts that stop together. A part that fails stops the whole system.
+type group struct {
+	ctx    context.Context //nolint:containedctx // it is the group's life
+	cancel context.CancelFunc
+	fail   context.CancelCauseFunc
+	wg     sync.WaitGroup
+}
+
+func newGroup(parent context.Context, fail context.CancelCauseFunc) *group {
+	ctx, cancel := context.WithCancel(parent)
+	return &group{ctx: ctx, cancel: cancel, fail: fail}
+}
+
+func (g *group) run(part func(context.Context) error) {
+	g.wg.Go(func() {
+		if err := part(g.ctx); err != nil {
+			g.fail(err)
+		}
+	})
+}
+
+func (g *group) stop() {
+	g.cancel()
+	g.wg.Wait()
+}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+)
+
+// The services.
+const (
+	BFF      = "bff"
+	Campaign = "campaign"
+	Partner  = "partner"
+	Tracking = "tracking"
+)
+
+// Services returns all services, in the order of their ports.
+func Services() []string { return []string{BFF, Campaign, Partner, Tracking} }
+
+// ErrConfig says that a setting is wrong; the text names it.
+var ErrConfig = errors.New("app: bad setting")
+
+// Config says what runs, and where.
+type Config struct {
+	// Listen is the address of the one HTTP server that serves everything. Zero means "127.0.0.1:8000". With a part
+	// of the Services it only gives the host; each has its original port, 8000 to 8003.
+	Listen string
+	// Data is the SQLite file. Zero means "alpes-partners.db".
+	Data string
+	// Ephemeral keeps everything in memory instead.
+	Ephemeral bool
+	// Services are those to run. Zero means all.
+	Services []string
+	// PartnerBlocked are names that the partner service refuses.
+	PartnerBlocked []string
+	// TrackingLimit is the most tracking events of one campaign; 0 admits none, negative any number.
+	TrackingLimit int
+	// Hosts are where the services that do not run here are, by name, as host:port. Zero means 127.0.0.1 and their original ports.
+	Hosts map[string]string
+	// Grace bounds how long a stop waits for HTTP requests under way. Zero means 10 s.
+	Grace time.Duration
+	// Observe is told every transition of a saga; see [coordinator.Config]. Nil means nobody watches.
+	Observe func(coordinator.Transition)
+	// Logger gets what happens. Zero means [slog.Default].
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8000"
+	}
+	if c.Data == "" {
+		c.Data = "alpes-partners.db"
+	}
+	if len(c.Services) == 0 {
+		c.Services = Services()
+	}
+	if c.Grace == 0 {
+		c.Grace = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var faults []error
+	for i, s := range c.Services {
+		switch {
+		case !slices.Contains(Services(), s):
+			faults = append(faults, fmt.Errorf("%w: services: no service %q: use %v", ErrConfig, s, Services()))
+		case slices.Contains(c.Services[:i], s):
+			faults = append(faults, fmt.Errorf("%w: services: %q is named twice", ErrConfig, s))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// runs reports whether the service runs here.
+func (c Config) runs(service string) bool { return slices.Contains(c.Services, service) }
+
+// whole reports whether all services run here, on one port.
+func (c Config) whole() bool { return len(c.Services) == len(Services()) }
+
+// Version is the reference server's version.
+const Version = "0.1.0"

@@ -1,0 +1,14 @@
+// Package app wires the reference system: the services of Alpes Partners, their database, the broker between them, the saga
+// coordinator and the HTTP servers in front. It decides nothing; the packages that it joins do.
+//
+// # Life
+//
+// [New] opens and prepares everything, [App.Run] serves until its context ends and then stops in the order of the
+// dependencies, so that nothing in flight is lost: first the HTTP servers, then the relay, the services and the
+// coordinator, last the broker and the database. [App.Ready] is closed once requests can be served.
+//
+// # Durability
+//
+// The in-process broker keeps nothing on disk and need not: a message's outbox row is only deleted when every
+// subscription has acknowledged it, which a service does after its commit. After a kill -9 the relay finds the rows.
+package app

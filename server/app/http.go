@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/alpespartners/alpespartners/alpes/campaign"
+	"github.com/alpespartners/alpespartners/alpes/partner"
+	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
+	"github.com/alpespartners/alpespartners/alpes/tracking"
+	"github.com/alpespartners/alpespartners/cqrs"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/server/web"
+)
+
+// ports are the services' original ports.
+func ports() map[string]int {
+	return map[string]int{BFF: 8000, Campaign: 8001, Partner: 8002, Tracking: 8003}
+}
+
+// listen opens the port of every server, so that a port that is taken is told at once.
+func (a *App) listen(ctx context.Context) error {
+	if a.cfg.whole() {
+		return a.serve(ctx, a.cfg.Listen, Services()...)
+	}
+	host, _, err := net.SplitHostPort(a.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
+	}
+	for _, service := range a.cfg.Services {
+		if err := a.serve(ctx, net.JoinHostPort(host, strconv.Itoa(ports()[service])), service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) serve(ctx context.Context, address string, services ...string) error {
+	handler, err := a.handler(services)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	a.servers = append(a.servers, &server{
+		services: services, listener: listener, grace: a.cfg.Grace, logger: a.logger("http"),
+		http: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute},
+	})
+	return nil
+}
+
+// handler makes the routes of the services. What runs here is asked through a bus, what does not over HTTP.
+func (a *App) handler(services []string) (http.Handler, error) {
+	queries := cqrs.NewBus(cqrs.Config{})
+	err := errors.Join(
+		campaign.HandleQueries(queries, sqlalpes.NewCampaigns(a.db.Reader())),
+		partner.HandleQueries(queries, sqlalpes.NewPartners(a.db.Reader())),
+		tracking.HandleQueries(queries, sqlalpes.NewEvents(a.db.Reader())),
+	)
+	if err != nil {
+		return nil, err
+	}
+	config := web.Config{
+		Bus: a.bus, Campaigns: web.CampaignsOn(queries), Partners: web.PartnersOn(queries), Events: web.EventsOn(queries),
+		Definitions: []saga.Any{a.registry}, Ready: a.isReady, Version: Version, Logger: a.logger("http"),
+		SagasAt: "http://" + a.host(Campaign),
+	}
+	if err := a.askRemotely(&config); err != nil {
+		return nil, err
+	}
+	if a.coordinator != nil {
+		config.Sagas, config.Actor = a.sagas, a.coordinator
+	}
+	for _, s := range services {
+		config.Services = append(config.Services, web.Service(s))
+	}
+	return web.New(config)
+}
+
+// askRemotely replaces the answers of services that do not run here by those of their own hosts.
+func (a *App) askRemotely(config *web.Config) (err error) {
+	if !a.cfg.runs(Campaign) {
+		if config.Campaigns, err = web.RemoteCampaigns(a.host(Campaign), http.DefaultClient); err != nil {
+			return err
+		}
+	}
+	if !a.cfg.runs(Partner) {
+		if config.Partners, err = web.RemotePartners(a.host(Partner), http.DefaultClient); err != nil {
+			return err
+		}
+	}
+	if !a.cfg.runs(Tracking) {
+		config.Events, err = web.RemoteEvents(a.host(Tracking), http.DefaultClient)
+	}
+	return err
+}
+
+// host is where a service is that does not run here.
+func (a *App) host(service string) string {
+	if h := a.cfg.Hosts[service]; h != "" {
+		return h
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports()[service]))
+}
+
+func (a *App) isReady(context.Context) error {
+	select {
+	case <-a.ready:
+		return nil
+	default:
+		return errors.New("the services are still starting")
+	}
+}
+
+// server is one HTTP server of some services.
+type server struct {
+	services []string
+	listener net.Listener
+	http     *http.Server
+	grace    time.Duration
+	logger   *slog.Logger
+}
+
+func (s *server) serves(service string) bool {
+	for _, own := range s.services {
+		if own == service {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) url() string { return "http://" + s.listener.Addr().String() }
+
+// run serves until ctx ends, then lets the requests under way come to their end.
+func (s *server) run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("app: serve %s: %w", s.url(), err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
+	defer cancel()
+	if err := s.http.Shutdown(stopping); err != nil {
+		s.logger.Warn("requests were cut off", "error", err)
+	}
+	return nil
+}
+
+// close frees the port of a server that never ran; after run it changes nothing.
+func (s *server) close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/alpespartners/alpespartners/server/app"
+	"github.com/alpespartners/alpespartners/server/demo"
+)
+
+// commands are the subcommands.
+type commands struct {
+	Config kong.ConfigFlag `help:"Read settings from this JSON file: the flags' names as keys." placeholder:"FILE" env:"ALPES_CONFIG"`
+
+	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the system, or a part of it."`
+	Demo  demoCommand  `cmd:"" help:"Play the three scenarios and tell their sagas' stories; exit 0 only if each ends as it should."`
+}
+
+// serveCommand serves until it is told to stop.
+type serveCommand struct {
+	Listen         string   `help:"Address of the HTTP server. With a part of the services, its host." default:"127.0.0.1:8000" env:"ALPES_LISTEN"`
+	Data           string   `help:"SQLite file that keeps everything." default:"alpes-partners.db" env:"ALPES_DATA"`
+	Ephemeral      bool     `help:"Keep everything in memory instead." env:"ALPES_EPHEMERAL"`
+	Services       []string `help:"Services to run, each on its original port (bff 8000, campaign 8001, partner 8002, tracking 8003). The coordinator runs with campaign. Default: all, on one port." placeholder:"NAME,…" env:"ALPES_SERVICES"`
+	PartnerBlocked []string `help:"Names that the partner service refuses." placeholder:"NAME,…" env:"ALPES_PARTNER_BLOCKED"`
+	TrackingLimit  int      `help:"Most tracking events of one campaign; 0 admits none, a negative number any." default:"1000" env:"ALPES_TRACKING_LIMIT"`
+	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
+	PartnerHost    string   `help:"Where the partner service is, for a bff without it." default:"127.0.0.1:8002" env:"PARTNER_HOST"`
+	TrackingHost   string   `help:"Where the tracking service is, for a bff without it." default:"127.0.0.1:8003" env:"TRAKING_HOST"`
+	LogLevel       string   `help:"Lowest level of the log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ALPES_LOG_LEVEL"`
+	LogJSON        bool     `help:"Log as JSON." name:"log-json" env:"ALPES_LOG_JSON"`
+}
+
+// Run serves.
+func (c *serveCommand) Run(ctx context.Context) error {
+	logger, err := c.logger()
+	if err != nil {
+		return err
+	}
+	system, err := app.New(ctx, app.Config{
+		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Services: c.Services,
+		PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit,
+		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
+		Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Print(welcome(system))
+	return system.Run(ctx)
+}
+
+func (c *serveCommand) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log-level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogJSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+}
+
+// welcome says where things are and what to try.
+func welcome(system *app.App) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Alpes Partners is starting. Data: %s\n\n", system.Location())
+	for _, s := range app.Services() {
+		if url := system.URL(s); url != "" {
+			fmt.Fprintf(&b, "  %-9s %s\n", s, url)
+		}
+	}
+	base := system.URL(app.BFF)
+	if base == "" {
+		return b.String()
+	}
+	fmt.Fprintf(&b, `
+Register a campaign:
+
+  curl -i %s/registrar-campaign -H 'Content-Type: application/json' -d '{"nombre":"Test","presupuesto":10000,"divisa":"USD","marca_id":"USD","participantes":[{"id":"p-98765","tipo":"afiliado","nombre":"Alice Doe","informacion_perfil":"Fashion"}]}'
+
+Then look at:
+
+  %[1]s/v1/sagas      the sagas and their stories
+  %[1]s/v1/campaigns  the campaigns; also /v1/partners and /v1/events
+  %[1]s/openapi.json  the whole API
+
+`, base)
+	return b.String()
+}
+
+// demoCommand plays the scenarios.
+type demoCommand struct{}
+
+// Run plays them.
+func (demoCommand) Run(ctx context.Context) error { return demo.Run(ctx, os.Stdout) }

@@ -1,0 +1,190 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/server/app"
+)
+
+// ErrScenario says that a scenario did not end as it should.
+var ErrScenario = errors.New("demo: a scenario ended wrongly")
+
+// timeout bounds one scenario.
+const timeout = 30 * time.Second
+
+// scenario is one story: how the system is set up, and what must come of it.
+type scenario struct {
+	title, about string
+	limit        int
+	blocked      []string
+	want         saga.Status
+	left         counts
+}
+
+// counts is how many entities of each kind there are.
+type counts struct{ campaigns, active, partners, events int }
+
+func (c counts) String() string {
+	if c == (counts{}) {
+		return "nothing is left behind"
+	}
+	return fmt.Sprintf("%d campaign (%d active), %d partners, %d tracking events", c.campaigns, c.active, c.partners, c.events)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{
+			title: "Everything succeeds",
+			about: "three participants become partners, each with a tracking event; then the campaign is approved",
+			limit: 1000, want: saga.Completed, left: counts{campaigns: 1, active: 1, partners: 3, events: 3},
+		},
+		{
+			title: "The tracking service refuses",
+			about: "it admits two events of a campaign, the third is refused: events, partners and campaign are undone",
+			limit: 2, want: saga.Compensated,
+		},
+		{
+			title: "The partner service refuses",
+			about: "Carla is blocked: her event is never attempted, and what the others got is undone",
+			limit: 1000, blocked: []string{"Carla"}, want: saga.Compensated,
+		},
+	}
+}
+
+// body is what the demo posts: the original's route and shape.
+const body = `{"nombre":"Spring launch","presupuesto":2500.50,"divisa":"EUR","marca_id":"brand-7","participantes":[
+{"id":"p-1","tipo":"influencer","nombre":"Ana","informacion_perfil":"travel"},
+{"id":"p-2","tipo":"afiliado","nombre":"Benito","informacion_perfil":"coupons"},
+{"id":"p-3","tipo":"afiliado","nombre":"Carla","informacion_perfil":"fashion"}]}`
+
+// Run plays all scenarios and writes their stories to out. The error wraps [ErrScenario] where one ended wrongly.
+func Run(ctx context.Context, out io.Writer) error {
+	var failed []error
+	for i, s := range scenarios() {
+		if _, err := fmt.Fprintf(out, "\n%d. %s\n   %s\n\n", i+1, s.title, s.about); err != nil {
+			return err
+		}
+		if err := s.play(ctx, out); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.title, err))
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, "\nAll three scenarios ended as they should.")
+	return err
+}
+
+func (s scenario) play(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	story := newStory(out)
+	system, err := app.New(ctx, app.Config{
+		Listen: "127.0.0.1:0", Ephemeral: true, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
+		Observe: story.tell, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	runCtx, stop := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- system.Run(runCtx) }()
+	err = s.check(ctx, system, story)
+	stop()
+	return errors.Join(err, <-stopped)
+}
+
+func (s scenario) check(ctx context.Context, system *app.App, story *story) error {
+	select {
+	case <-system.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	id, err := register(ctx, system.URL(app.BFF))
+	if err != nil {
+		return err
+	}
+	story.registered(id)
+	end, err := system.Coordinator().Await(ctx, id)
+	if err != nil {
+		return err
+	}
+	left, err := count(ctx, system.URL(app.BFF))
+	if err != nil {
+		return err
+	}
+	story.ended(end, left)
+	switch {
+	case end.Status != s.want:
+		return fmt.Errorf("%w: the saga is %s, not %s", ErrScenario, end.Status, s.want)
+	case left != s.left:
+		return fmt.Errorf("%w: there are %s, not %s", ErrScenario, left, s.left)
+	default:
+		return story.err
+	}
+}
+
+// register posts the campaign as the original's clients do and returns the saga's id.
+func register(ctx context.Context, base string) (saga.ID, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/registrar-campaign", bytes.NewReader([]byte(body)))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read or is of no use
+	id := response.Header.Get("Saga-Id")
+	if response.StatusCode != http.StatusOK || id == "" {
+		return "", fmt.Errorf("%w: POST /registrar-campaign answered %s with Saga-Id %q", ErrScenario, response.Status, id)
+	}
+	return saga.ID(id), nil
+}
+
+// count asks the services what there is.
+func count(ctx context.Context, base string) (counts, error) {
+	var c counts
+	var campaigns struct {
+		Items []struct{ Status string } `json:"items"`
+	}
+	if err := get(ctx, base+"/v1/campaigns", &campaigns); err != nil {
+		return c, err
+	}
+	c.campaigns = len(campaigns.Items)
+	for _, item := range campaigns.Items {
+		if item.Status == "active" {
+			c.active++
+		}
+	}
+	var partners, events []json.RawMessage
+	err := errors.Join(get(ctx, base+"/obtener-partners", &partners), get(ctx, base+"/obtener-eventos", &events))
+	c.partners, c.events = len(partners), len(events)
+	return c, err
+}
+
+func get(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read or is of no use
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: GET %s answered %s", ErrScenario, url, response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}

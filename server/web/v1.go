@@ -1,0 +1,266 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/alpespartners/alpespartners/alpes/campaign"
+	"github.com/alpespartners/alpespartners/alpes/partner"
+	"github.com/alpespartners/alpespartners/alpes/tracking"
+)
+
+// The bodies under /v1.
+
+type participantV1 struct {
+	ID      string `json:"id,omitempty" maxLength:"100" example:"p-98765" doc:"The caller's own id of the participant; unique in the campaign."`
+	Type    string `json:"type" enum:"affiliate,afiliado,influencer"`
+	Name    string `json:"name" minLength:"1" maxLength:"100" example:"Alice Doe" doc:"Unique in the campaign, whatever its case."`
+	Profile string `json:"profile,omitempty" maxLength:"255"`
+}
+
+type newCampaignV1 struct {
+	ID           string          `json:"id,omitempty" format:"uuid" doc:"The campaign's id. Missing: the server makes one. Send the same again with the same id to repeat a request safely."`
+	Name         string          `json:"name" minLength:"1" maxLength:"100"`
+	Budget       string          `json:"budget" pattern:"^[0-9]+(\\.[0-9]+)?$" patternDescription:"a decimal number such as 10000.50" maxLength:"30" example:"10000.50" doc:"More than 0, with no more decimals than the currency has."`
+	Currency     string          `json:"currency" pattern:"^[A-Z]{3}$" patternDescription:"an ISO 4217 code such as USD" example:"USD"`
+	BrandID      string          `json:"brandId" minLength:"1" maxLength:"36"`
+	Participants []participantV1 `json:"participants,omitempty" nullable:"false" maxItems:"10000" doc:"Those who are to become partners."`
+}
+
+type campaignV1 struct {
+	ID           string          `json:"id" format:"uuid"`
+	Name         string          `json:"name"`
+	Budget       string          `json:"budget" example:"10000.5" doc:"An exact decimal number."`
+	Currency     string          `json:"currency"`
+	BrandID      string          `json:"brandId"`
+	Participants []participantV1 `json:"participants" nullable:"false"`
+	Status       string          `json:"status" enum:"pending,active" doc:"A pending campaign waits for its partners and may still be withdrawn."`
+}
+
+type newPartnerV1 struct {
+	ID         string `json:"id,omitempty" format:"uuid" doc:"The partner's id. Missing: the server makes one."`
+	CampaignID string `json:"campaignId" minLength:"1" maxLength:"36" doc:"Nobody asks whether it exists."`
+	Name       string `json:"name" minLength:"1" maxLength:"100"`
+	Type       string `json:"type" enum:"affiliate,afiliado,influencer"`
+	Profile    string `json:"profile,omitempty" maxLength:"255"`
+}
+
+type partnerV1 struct {
+	ID         string `json:"id" format:"uuid"`
+	CampaignID string `json:"campaignId"`
+	Name       string `json:"name"`
+	Type       string `json:"type" enum:"affiliate,influencer"`
+	Profile    string `json:"profile"`
+}
+
+type newEventV1 struct {
+	ID         string    `json:"id,omitempty" format:"uuid" doc:"The event's id. Missing: the server makes one."`
+	PartnerID  string    `json:"partnerId" minLength:"1" maxLength:"100" doc:"Nobody asks whether it exists."`
+	CampaignID string    `json:"campaignId" minLength:"1" maxLength:"100" doc:"Nobody asks whether it exists."`
+	OccurredAt time.Time `json:"occurredAt,omitzero" doc:"Kept to the millisecond. Missing: now."`
+}
+
+type eventV1 struct {
+	ID         string    `json:"id" format:"uuid"`
+	PartnerID  string    `json:"partnerId"`
+	CampaignID string    `json:"campaignId"`
+	OccurredAt time.Time `json:"occurredAt"`
+}
+
+type acceptedCampaignV1 struct {
+	ID     string `json:"id" format:"uuid"`
+	SagaID string `json:"sagaId" doc:"The saga that carries the registration out: see /v1/sagas/{id}."`
+	Status string `json:"status" enum:"pending"`
+}
+
+type acceptedV1 struct {
+	ID     string `json:"id" format:"uuid"`
+	Status string `json:"status" enum:"pending"`
+}
+
+type acceptedCampaignOutput struct {
+	Location string `header:"Location"`
+	SagaID   string `header:"Saga-Id"`
+	Body     acceptedCampaignV1
+}
+
+type acceptedV1Output struct {
+	Location string `header:"Location"`
+	Body     acceptedV1
+}
+
+// page is a part of a list.
+type page[T any] struct {
+	Items      []T    `json:"items" nullable:"false"`
+	NextCursor string `json:"nextCursor,omitempty" doc:"Where the next page begins. Missing: this is the last."`
+}
+
+type pageOutput[T any] struct {
+	Link string `header:"Link" doc:"The next page, as rel=next."`
+	Body page[T]
+}
+
+type oneOutput[T any] struct {
+	Body T
+}
+
+type pageInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most entities in a page."`
+	Cursor string `query:"cursor" maxLength:"500" doc:"The nextCursor of the page before. Missing: the first page."`
+}
+
+type idInput struct {
+	ID string `path:"id"`
+}
+
+// mountV1 adds the proper routes.
+func (s *server) mountV1() {
+	register(s, v1(http.MethodPost, "/v1/campaigns", "register-campaign", "Register a campaign", http.StatusAccepted), s.postCampaign)
+	register(s, v1(http.MethodPost, "/v1/partners", "register-partner", "Register a partner", http.StatusAccepted), s.postPartner)
+	register(s, v1(http.MethodPost, "/v1/events", "register-event", "Register a tracking event", http.StatusAccepted), s.postEvent)
+	mountEntity(s, "/v1/campaigns", "campaign", s.campaigns, campaignToV1, func(id string) any { return campaign.Cancel{ID: id} })
+	mountEntity(s, "/v1/partners", "partner", s.partners, partnerToV1, func(id string) any { return partner.Cancel{ID: id} })
+	mountEntity(s, "/v1/events", "event", s.events, eventToV1, func(id string) any { return tracking.Cancel{ID: id} })
+}
+
+// v1 describes an operation under /v1.
+func v1(method, path, id, summary string, status int) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tagV1}, DefaultStatus: status,
+		Errors: []int{http.StatusServiceUnavailable},
+	}
+}
+
+func (s *server) postCampaign(ctx context.Context, in *struct{ Body newCampaignV1 }) (*acceptedCampaignOutput, error) {
+	b := in.Body
+	id, err := s.idFor(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	cmd := campaign.Register{ID: id, Name: b.Name, Budget: b.Budget, Currency: b.Currency, BrandID: b.BrandID}
+	for _, p := range b.Participants {
+		cmd.Participants = append(cmd.Participants, campaign.Participant{ID: p.ID, Type: p.Type, Name: p.Name, Profile: p.Profile})
+	}
+	if _, err := campaign.New(cmd); err != nil {
+		return nil, err
+	}
+	id, sagaID, err := s.registerCampaign(ctx, cmd)
+	return &acceptedCampaignOutput{
+		Location: "/v1/campaigns/" + id, SagaID: sagaID,
+		Body: acceptedCampaignV1{ID: id, SagaID: sagaID, Status: string(campaign.Pending)},
+	}, err
+}
+
+func (s *server) postPartner(ctx context.Context, in *struct{ Body newPartnerV1 }) (*acceptedV1Output, error) {
+	b := in.Body
+	id, err := s.idFor(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	cmd := partner.Register{ID: id, CampaignID: b.CampaignID, Name: b.Name, Type: b.Type, Profile: b.Profile}
+	if _, err := partner.New(cmd); err != nil {
+		return nil, err
+	}
+	return accepted("/v1/partners/", id), s.send(ctx, cmd, id)
+}
+
+func (s *server) postEvent(ctx context.Context, in *struct{ Body newEventV1 }) (*acceptedV1Output, error) {
+	b := in.Body
+	id, err := s.idFor(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	if b.OccurredAt.IsZero() {
+		b.OccurredAt = s.cfg.Now()
+	}
+	cmd := tracking.Register{ID: id, PartnerID: b.PartnerID, CampaignID: b.CampaignID, OccurredAt: b.OccurredAt}
+	if _, err := tracking.New(cmd); err != nil {
+		return nil, err
+	}
+	return accepted("/v1/events/", id), s.send(ctx, cmd, id)
+}
+
+func accepted(path, id string) *acceptedV1Output {
+	return &acceptedV1Output{Location: path + id, Body: acceptedV1{ID: id, Status: "pending"}}
+}
+
+// mountEntity adds the list, the entity and its deletion.
+func mountEntity[V, B any](s *server, path, name string, from reads[V], show func(V) B, cancel func(id string) any) {
+	list := v1(http.MethodGet, path, "list-"+name+"s", "List all, in the order of their registration", http.StatusOK)
+	register(s, list, func(ctx context.Context, in *pageInput) (*pageOutput[B], error) {
+		views, next, err := from.list(ctx, in.Cursor, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		out := &pageOutput[B]{Body: page[B]{Items: make([]B, len(views)), NextCursor: next}}
+		for i, v := range views {
+			out.Body.Items[i] = show(v)
+		}
+		if next != "" {
+			out.Link = nextLink(path, url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next}})
+		}
+		return out, nil
+	})
+
+	find := v1(http.MethodGet, path+"/{id}", "get-"+name, "Get one", http.StatusOK)
+	find.Errors = append(find.Errors, http.StatusNotFound)
+	register(s, find, func(ctx context.Context, in *idInput) (*oneOutput[B], error) {
+		v, err := lookUp(ctx, from, name, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &oneOutput[B]{Body: show(v)}, nil
+	})
+
+	remove := v1(http.MethodDelete, path+"/{id}", "delete-"+name, "Delete one: it is gone once its service has carried it out", http.StatusAccepted)
+	remove.Errors = append(remove.Errors, http.StatusNotFound)
+	register(s, remove, func(ctx context.Context, in *idInput) (*struct{}, error) {
+		if _, err := lookUp(ctx, from, name, in.ID); err != nil {
+			return nil, err
+		}
+		return nil, s.cancel(ctx, cancel(in.ID))
+	})
+}
+
+// lookUp returns the entity, or the 404 that names what is missing.
+func lookUp[V any](ctx context.Context, from reads[V], name, id string) (V, error) {
+	var none V
+	absent := huma.Error404NotFound(fmt.Sprintf("there is no %s with that id", name))
+	if !isID(id) {
+		return none, absent
+	}
+	v, missing, err := from.find(ctx, id)
+	if missing {
+		return none, absent
+	}
+	return v, err
+}
+
+func nextLink(path string, query url.Values) string {
+	return "<" + path + "?" + query.Encode() + `>; rel="next"`
+}
+
+func campaignToV1(v campaign.View) campaignV1 {
+	c := campaignV1{
+		ID: v.ID, Name: v.Name, Budget: v.Budget, Currency: v.Currency, BrandID: v.BrandID, Status: string(v.Status),
+		Participants: make([]participantV1, len(v.Participants)),
+	}
+	for i, p := range v.Participants {
+		c.Participants[i] = participantV1{ID: p.ID, Type: p.Type, Name: p.Name, Profile: p.Profile}
+	}
+	return c
+}
+
+func partnerToV1(v partner.View) partnerV1 {
+	return partnerV1{ID: v.ID, CampaignID: v.CampaignID, Name: v.Name, Type: string(v.Type), Profile: v.Profile}
+}
+
+func eventToV1(v tracking.View) eventV1 {
+	return eventV1{ID: v.ID, PartnerID: v.PartnerID, CampaignID: v.CampaignID, OccurredAt: v.OccurredAt}
+}
