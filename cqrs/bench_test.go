@@ -2,8 +2,8 @@ package cqrs_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/alpespartners/alpespartners/cqrs"
@@ -83,12 +83,12 @@ func BenchmarkDispatch(b *testing.B) {
 	})
 	b.Run("no middleware", func(b *testing.B) { benchmarkSend(b) })
 	b.Run("one middleware", func(b *testing.B) { benchmarkSend(b, pass) })
-	b.Run("three middlewares", func(b *testing.B) { benchmarkSend(b, pass, pass, pass) })
+	b.Run("three middlewares", func(b *testing.B) { benchmarkSend(b, slices.Repeat([]cqrs.Middleware{pass}, 3)...) })
 	b.Run("validation", func(b *testing.B) { benchmarkSend(b, cqrs.Validation()) })
 	b.Run("all four", func(b *testing.B) {
 		begin := func(ctx context.Context, _ *cqrs.Call) (context.Context, func(error)) { return ctx, nil }
 		do := func(ctx context.Context, handle func(context.Context) error) error { return handle(ctx) }
-		quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+		quiet := slog.New(slog.DiscardHandler)
 		benchmarkSend(b, cqrs.Logging(quiet), cqrs.Validation(), cqrs.Observe(begin), cqrs.UnitOfWork(do))
 	})
 	b.Run("parallel", func(b *testing.B) {

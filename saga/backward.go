@@ -1,5 +1,7 @@
 package saga
 
+import "slices"
+
 // backward compensates the node and reports whether nothing of it is left to be compensated (R4).
 func (m *machine) backward(r *record, n *node) (clean bool, err error) {
 	switch n.kind {
@@ -8,8 +10,8 @@ func (m *machine) backward(r *record, n *node) (clean bool, err error) {
 	case kindForEach:
 		return m.backwardEach(r, n)
 	default:
-		for i := len(n.kids) - 1; i >= 0; i-- {
-			if clean, err := m.backward(r, n.kids[i]); err != nil || !clean {
+		for _, kid := range slices.Backward(n.kids) {
+			if clean, err := m.backward(r, kid); err != nil || !clean {
 				return false, err
 			}
 		}

@@ -201,8 +201,9 @@ func (s *step) types() string {
 
 func hashOf(name string, tree *scope) string {
 	described, err := json.Marshal(struct {
-		Name, Data string
-		Root       shape
+		Name string `json:"Name"`
+		Data string `json:"Data"`
+		Root shape  `json:"Root"`
 	}{name, tree.typ.String(), shapeOf(tree.root)})
 	if err != nil {
 		return "" // strings and lists of strings always marshal

@@ -81,8 +81,7 @@
 //
 //	for {
 //		next, effects, err := saga.Decide(def, state, input, now)
-//		var need *saga.NeedError
-//		if errors.As(err, &need) {
+//		if need, ok := errors.AsType[*saga.NeedError](err); ok {
 //			load(&state, need.Keys) // "" is the root's data, all others are item records
 //			continue
 //		}

@@ -66,8 +66,7 @@ func ExampleNeedError() {
 	reply := saga.Reply{Node: "rooms[2]/book", Direction: saga.DoDirection, Event: RoomBooked{Ref: "R9"}}
 	for {
 		next, _, err := saga.Decide(stay, state, reply, now)
-		var need *saga.NeedError
-		if errors.As(err, &need) {
+		if need, ok := errors.AsType[*saga.NeedError](err); ok {
 			fmt.Println("load", need.Keys)
 			state.Items = map[string]saga.Record{}
 			for _, key := range need.Keys {

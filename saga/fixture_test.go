@@ -259,13 +259,13 @@ type driver struct {
 	*world
 }
 
-func drive(t testing.TB, nodes ...saga.Node[data]) *driver {
-	t.Helper()
+func drive(tb testing.TB, nodes ...saga.Node[data]) *driver {
+	tb.Helper()
 	def, err := saga.Define("trip", nodes...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &driver{t, newWorld(def)}
+	return &driver{tb, newWorld(def)}
 }
 
 // do applies the input and returns what was sent, such as "do flight", with the epoch and the attempt where they are
@@ -405,9 +405,9 @@ func (d *driver) fails(in saga.Input, sentinel error) error {
 }
 
 // equal fails the test unless got equals want.
-func equal(t testing.TB, what string, got, want any) {
-	t.Helper()
+func equal(tb testing.TB, what string, got, want any) {
+	tb.Helper()
 	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%s: %v, want %v", what, got, want)
+		tb.Fatalf("%s: %v, want %v", what, got, want)
 	}
 }

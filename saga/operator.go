@@ -90,6 +90,7 @@ func (m *machine) retry(r *record, n *node) error {
 		if n.step != nil {
 			return m.send(r, n, UndoDirection)
 		}
+	default:
 	}
 	return nil // a function of the definition had panicked: it is called again as the scope proceeds
 }

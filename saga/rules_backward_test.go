@@ -180,6 +180,7 @@ func TestR5SkipGivesUpTheUndo(t *testing.T) {
 
 // failing is one step whose undo is tried twice.
 func failing(t *testing.T) *driver {
+	t.Helper()
 	d := drive(t, undoable("flight"), undoable("hotel").Attempts(2).Backoff(10*time.Second, time.Minute), bare("pay").Pivot())
 	d.start(data{})
 	d.ok("flight")

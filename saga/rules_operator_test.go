@@ -12,6 +12,7 @@ import (
 
 // parked is an instance whose retriable mail is stuck.
 func parked(t *testing.T) *driver {
+	t.Helper()
 	d := drive(t, bare("pay").Pivot(), bare("mail").Retriable().Attempts(1), bare("bill").Retriable())
 	d.start(data{})
 	d.ok("pay")

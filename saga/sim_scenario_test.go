@@ -3,6 +3,7 @@ package saga_test
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"time"
 
 	"pgregory.net/rapid"
@@ -50,7 +51,8 @@ type behaviour struct {
 type scenario struct {
 	Root       []spec
 	Behaviours []behaviour // the participant at a path has one of them
-	Schedule   []int       // one event each, see [sim.event]
+	Seed       uint64      // of what happens, see [sim.event]
+	Events     int         // how much of it
 }
 
 // behaviour of the participant at the path is a function of the path, so that items of a fan-out differ.
@@ -72,22 +74,35 @@ func scenarios() *rapid.Generator[scenario] {
 			}
 		}
 		sc.Behaviours = rapid.SliceOfN(rapid.Custom(drawBehaviour), 4, 9).Draw(t, "behaviours")
-		sc.Schedule = rapid.SliceOfN(rapid.IntRange(0, 1<<12), 0, 150).Draw(t, "schedule")
+		sc.Seed = rapid.Uint64().Draw(t, "seed")
+		sc.Events = 1 << pick(t, "events", 9)
 		return sc
 	})
 }
 
+// pick draws a number below n, evenly; rapid's own ranges prefer small ones.
+func pick(t *rapid.T, label string, n int) int {
+	x := 0
+	for range 8 {
+		x <<= 1
+		if rapid.Bool().Draw(t, label) {
+			x |= 1
+		}
+	}
+	return x % n
+}
+
 func drawBehaviour(t *rapid.T) behaviour {
 	var b behaviour
-	switch rapid.IntRange(0, 13).Draw(t, "behaviour") {
+	switch pick(t, "behaviour", 14) {
 	case 0, 1:
-		b.Refuses = rapid.IntRange(1, 5).Draw(t, "refuses")
+		b.Refuses = 1 + pick(t, "refuses", 5)
 	case 2:
 		b.Deaf = true
 	case 3:
 		b.Silent = true
 	case 4, 5:
-		b.UndoFails = rapid.IntRange(1, 5).Draw(t, "undo fails")
+		b.UndoFails = 1 + pick(t, "undo fails", 5)
 	case 6:
 		b.UndoDeaf = true
 	}
@@ -105,7 +120,7 @@ func (g *generator) name() string {
 }
 
 func (g *generator) sequence(class saga.Class, most, depth int) []spec {
-	nodes := make([]spec, rapid.IntRange(1, most).Draw(g.T, "nodes"))
+	nodes := make([]spec, 1+pick(g.T, "nodes", most))
 	for i := range nodes {
 		nodes[i] = g.node(class, depth)
 	}
@@ -113,32 +128,32 @@ func (g *generator) sequence(class saga.Class, most, depth int) []spec {
 }
 
 func (g *generator) node(class saga.Class, depth int) spec {
-	kind := rapid.IntRange(0, 9).Draw(g.T, "kind")
+	kind := pick(g.T, "kind", 10)
 	s := spec{Name: g.name()}
 	switch {
 	case depth < 2 && kind >= 8:
 		s.Kids = g.sequence(class, 2, depth+1)
 	case depth < 2 && kind >= 5:
 		s.Fan = true
-		s.Items = rapid.IntRange(0, 3).Draw(g.T, "items")
-		if depth == 0 && rapid.IntRange(0, 11).Draw(g.T, "many") == 0 {
+		s.Items = pick(g.T, "items", 5)
+		if depth == 0 && pick(g.T, "many", 20) == 0 {
 			s.Items += 100
 		}
-		s.AtMost = rapid.SampledFrom([]int{0, 0, 1, 2, 40}).Draw(g.T, "at most")
+		s.AtMost = []int{0, 0, 1, 2, 40}[pick(g.T, "at most", 5)]
 		s.Kids = g.sequence(class, 2, depth+1)
 	default:
 		s.Class = class
-		s.Attempts = rapid.IntRange(1, 3).Draw(g.T, "attempts")
+		s.Attempts = 1 + pick(g.T, "attempts", 3)
 		if class == saga.Compensable {
-			s.Ack = rapid.SampledFrom([]ack{noUndo, anyReply, anyReply, ownEvent, byFailure, unacked}).Draw(g.T, "ack")
-			s.NeedsReply = s.Ack != noUndo && rapid.IntRange(0, 3).Draw(g.T, "needs reply") == 0
+			s.Ack = []ack{noUndo, anyReply, anyReply, ownEvent, byFailure, unacked}[pick(g.T, "ack", 6)]
+			s.NeedsReply = s.Ack != noUndo && pick(g.T, "needs reply", 4) == 0
 		}
 	}
 	return s
 }
 
 func (g *generator) pivot() spec {
-	s := spec{Name: g.name(), Class: saga.Pivot, Attempts: rapid.IntRange(1, 3).Draw(g.T, "attempts")}
+	s := spec{Name: g.name(), Class: saga.Pivot, Attempts: 1 + pick(g.T, "attempts", 3)}
 	if rapid.Bool().Draw(g.T, "named") {
 		return spec{Name: g.name(), Kids: []spec{s}}
 	}
@@ -202,9 +217,7 @@ func dataOf(specs []spec) data {
 			}
 			d.Items[s.Name] = list
 		case !s.step():
-			for name, list := range dataOf(s.Kids).Items {
-				d.Items[name] = list
-			}
+			maps.Copy(d.Items, dataOf(s.Kids).Items)
 		}
 	}
 	return d

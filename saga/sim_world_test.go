@@ -3,8 +3,8 @@ package saga_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/alpespartners/alpespartners/saga"
 )
@@ -40,8 +40,9 @@ func run(sc scenario, decide decider) (*sim, error) {
 	if err := s.take(saga.Start{ID: "s1", Data: dataOf(sc.Root)}); err != nil {
 		return s, err
 	}
-	for _, choice := range sc.Schedule {
-		if err := s.event(choice%16, choice/16); err != nil {
+	random := rand.New(rand.NewPCG(sc.Seed, 0))
+	for range sc.Events {
+		if err := s.event(random.IntN(16), random.IntN(1<<20)); err != nil {
 			return s, err
 		}
 	}
@@ -279,11 +280,4 @@ func (p *party) revert() saga.Outcome {
 	}
 	p.undone++
 	return saga.Success
-}
-
-// String shows a scenario's definition in one line.
-func (sc scenario) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%+v %+v %v", sc.Root, sc.Behaviours, sc.Schedule)
-	return b.String()
 }

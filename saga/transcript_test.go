@@ -66,6 +66,7 @@ func TestTranscripts(t *testing.T) {
 }
 
 func play(t *testing.T, script string) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	s := &stage{driver: &driver{t, newWorld(tripSaga())}, out: &out}
 	for line := range strings.Lines(script) {

@@ -16,7 +16,7 @@ type checker struct {
 	inItems bool
 }
 
-func (c *checker) fault(path, format string, args ...any) {
+func (c *checker) faultf(path, format string, args ...any) {
 	if path == "" {
 		path = "(the definition)"
 	}
@@ -28,7 +28,7 @@ func validate(name string, tree *scope) []error {
 	compile(tree)
 	c := &checker{}
 	if fault := nameFault(name); fault != "" {
-		c.fault("", "the definition's name %q %s", name, fault)
+		c.faultf("", "the definition's name %q %s", name, fault)
 	}
 	c.scope(tree)
 	return c.faults
@@ -49,27 +49,27 @@ func nameFault(name string) string {
 
 func (c *checker) scope(s *scope) {
 	if k := s.typ.Kind(); k == reflect.Interface || k == reflect.Chan || k == reflect.Func {
-		c.fault(s.path, "its data type %s cannot be stored as JSON: use a struct", s.typ)
+		c.faultf(s.path, "its data type %s cannot be stored as JSON: use a struct", s.typ)
 	} else if _, err := s.encode(s.newData()); err != nil {
-		c.fault(s.path, "its data type %s cannot be stored as JSON: %v", s.typ, err)
+		c.faultf(s.path, "its data type %s cannot be stored as JSON: %v", s.typ, err)
 	}
 	c.sequence(s.root)
 }
 
 func (c *checker) sequence(n *node) {
 	for _, flaw := range n.flaws {
-		c.fault(n.path, "%s", flaw)
+		c.faultf(n.path, "%s", flaw)
 	}
 	if len(n.kids) == 0 {
-		c.fault(n.path, "has no nodes: add a step")
+		c.faultf(n.path, "has no nodes: add a step")
 	}
 	names := map[string]bool{}
 	for _, kid := range n.kids {
 		if fault := nameFault(kid.name); fault != "" {
-			c.fault(kid.path, "the name %q %s", kid.name, fault)
+			c.faultf(kid.path, "the name %q %s", kid.name, fault)
 		}
 		if names[kid.name] {
-			c.fault(kid.path, "two nodes have this name: rename one")
+			c.faultf(kid.path, "two nodes have this name: rename one")
 		}
 		names[kid.name] = true
 		switch kid.kind {
@@ -85,7 +85,7 @@ func (c *checker) sequence(n *node) {
 
 func (c *checker) forEach(n *node) {
 	if n.each.atMost < 0 {
-		c.fault(n.path, "AtMost(%d) is negative: use 0 for no bound", n.each.atMost)
+		c.faultf(n.path, "AtMost(%d) is negative: use 0 for no bound", n.each.atMost)
 	}
 	outer := c.inItems
 	c.inItems = true
@@ -96,13 +96,13 @@ func (c *checker) forEach(n *node) {
 func (c *checker) step(n *node) {
 	s := n.step
 	for _, flaw := range n.flaws {
-		c.fault(n.path, "%s", flaw)
+		c.faultf(n.path, "%s", flaw)
 	}
 	if s.do == nil {
-		c.fault(n.path, "has no Do: say which command it sends")
+		c.faultf(n.path, "has no Do: say which command it sends")
 	}
 	if s.on == nil {
-		c.fault(n.path, "has no On: say which event means success")
+		c.faultf(n.path, "has no On: say which event means success")
 	}
 	c.policy(n)
 	c.class(n)
@@ -113,13 +113,13 @@ func (c *checker) step(n *node) {
 func (c *checker) policy(n *node) {
 	s := n.step
 	if s.timeout <= 0 {
-		c.fault(n.path, "Timeout(%s) is not positive", s.timeout)
+		c.faultf(n.path, "Timeout(%s) is not positive", s.timeout)
 	}
 	if s.attempts < 1 {
-		c.fault(n.path, "Attempts(%d) is less than 1", s.attempts)
+		c.faultf(n.path, "Attempts(%d) is less than 1", s.attempts)
 	}
 	if s.backoffBase <= 0 || s.backoffMax < s.backoffBase {
-		c.fault(n.path, "Backoff(%s, %s): want 0 < base <= limit", s.backoffBase, s.backoffMax)
+		c.faultf(n.path, "Backoff(%s, %s): want 0 < base <= limit", s.backoffBase, s.backoffMax)
 	}
 }
 
@@ -127,20 +127,20 @@ func (c *checker) class(n *node) {
 	switch n.step.class {
 	case Compensable:
 		if c.pivot != "" {
-			c.fault(n.path, "is compensable but comes after the pivot %s: make it Retriable or move it before", c.pivot)
+			c.faultf(n.path, "is compensable but comes after the pivot %s: make it Retriable or move it before", c.pivot)
 		}
 	case Pivot:
 		switch {
 		case c.pivot != "":
-			c.fault(n.path, "is a second pivot after %s: keep one", c.pivot)
+			c.faultf(n.path, "is a second pivot after %s: keep one", c.pivot)
 		case c.inItems:
-			c.fault(n.path, "is a pivot within a fan-out: a saga has one point of no return, put it outside")
+			c.faultf(n.path, "is a pivot within a fan-out: a saga has one point of no return, put it outside")
 		default:
 			c.pivot = n.path
 		}
 	case Retriable:
 		if c.pivot == "" {
-			c.fault(n.path, "is retriable but comes before any pivot: it could not be undone; make it compensable or declare the pivot")
+			c.faultf(n.path, "is retriable but comes before any pivot: it could not be undone; make it compensable or declare the pivot")
 		}
 	}
 }
@@ -149,18 +149,18 @@ func (c *checker) compensation(n *node) {
 	s := n.step
 	switch {
 	case s.class != Compensable && s.undo != nil:
-		c.fault(n.path, "has an Undo but is a %s step: it is never undone, leave it out", s.class)
+		c.faultf(n.path, "has an Undo but is a %s step: it is never undone, leave it out", s.class)
 	case s.class != Compensable && s.nothing:
-		c.fault(n.path, "says NothingToUndo but is a %s step: leave it out", s.class)
+		c.faultf(n.path, "says NothingToUndo but is a %s step: leave it out", s.class)
 	case s.class == Compensable && s.undo == nil && !s.nothing:
-		c.fault(n.path, "is compensable but has no Undo: add one, or say NothingToUndo")
+		c.faultf(n.path, "is compensable but has no Undo: add one, or say NothingToUndo")
 	case s.undo != nil && s.nothing:
-		c.fault(n.path, "has an Undo and says NothingToUndo: keep one")
+		c.faultf(n.path, "has an Undo and says NothingToUndo: keep one")
 	case s.undo != nil && s.do != nil && s.undo.typ == s.do.typ:
-		c.fault(n.path, "does and undoes with the same command type %s: use two types", s.do.typ)
+		c.faultf(n.path, "does and undoes with the same command type %s: use two types", s.do.typ)
 	}
 	if s.undo == nil && (s.undone != nil || s.byFailure || s.unacked || s.needsReply) {
-		c.fault(n.path, "says how its Undo goes but has none: add the Undo")
+		c.faultf(n.path, "says how its Undo goes but has none: add the Undo")
 	}
 	acks := 0
 	for _, declared := range []bool{s.undone != nil, s.byFailure, s.unacked} {
@@ -169,10 +169,10 @@ func (c *checker) compensation(n *node) {
 		}
 	}
 	if acks > 1 {
-		c.fault(n.path, "declares more than one of Undone, UndoneByFailure and UndoUnacknowledged: keep one")
+		c.faultf(n.path, "declares more than one of Undone, UndoneByFailure and UndoUnacknowledged: keep one")
 	}
 	if s.byFailure && s.onFailure == nil {
-		c.fault(n.path, "says UndoneByFailure but has no OnFailure: add it")
+		c.faultf(n.path, "says UndoneByFailure but has no OnFailure: add it")
 	}
 }
 
@@ -188,16 +188,16 @@ func (c *checker) events(n *node) {
 		}
 		t := declared.h.typ
 		if t.Kind() != reflect.Struct {
-			c.fault(n.path, "%s takes %s: events are plain structs", declared.part, t)
+			c.faultf(n.path, "%s takes %s: events are plain structs", declared.part, t)
 		}
 		if other, taken := named[t]; taken {
-			c.fault(n.path, "%s and %s both claim the event %s: use two types", other, declared.part, t)
+			c.faultf(n.path, "%s and %s both claim the event %s: use two types", other, declared.part, t)
 		}
 		named[t] = declared.part
 	}
 	for _, cmd := range []*command{s.do, s.undo} {
 		if cmd != nil && cmd.typ.Kind() != reflect.Struct {
-			c.fault(n.path, "sends %s: commands are plain structs", cmd.typ)
+			c.faultf(n.path, "sends %s: commands are plain structs", cmd.typ)
 		}
 	}
 }

@@ -99,8 +99,8 @@ func TestFaultsOfNamesAndData(t *testing.T) {
 	if _, err := saga.Define("x", step); !errors.Is(err, saga.ErrInvalid) || !strings.Contains(err.Error(), "cannot be stored as JSON") {
 		t.Errorf("a function in the data: %v", err)
 	}
-	any := saga.Step("a", saga.Do(func(any) doIt { return doIt{} }), saga.On(func(*any, done) {})).NothingToUndo()
-	if _, err := saga.Define("x", any); !errors.Is(err, saga.ErrInvalid) || !strings.Contains(err.Error(), "use a struct") {
+	loose := saga.Step("a", saga.Do(func(any) doIt { return doIt{} }), saga.On(func(*any, done) {})).NothingToUndo()
+	if _, err := saga.Define("x", loose); !errors.Is(err, saga.ErrInvalid) || !strings.Contains(err.Error(), "use a struct") {
 		t.Errorf("an interface as data: %v", err)
 	}
 }

@@ -43,6 +43,9 @@ var BookTrip = saga.MustDefine("book-trip",
 	).Pivot(),
 )
 
+// FailureReason goes to the saga's log.
+func (e HotelFull) FailureReason() string { return e.Reason }
+
 // A participant knows nothing of sagas: one handler, one transaction. A refusal is the failure event.
 func participants(s *inbox.Service) {
 	inbox.Handle(s, func(_ context.Context, _ inbox.Tx, c BookFlight) (FlightBooked, error) {

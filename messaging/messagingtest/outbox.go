@@ -301,11 +301,11 @@ func outboxNoID(s *outboxStage) {
 }
 
 func outboxMany(s *outboxStage) {
-	all := numbered(0, 7_000)
+	all := numbered(0, 6_000)
 	s.append(all...)
 	s.want(all...)
-	s.delete(messageIDs(all[:6_999])...)
-	s.want(all[6_999])
+	s.delete(messageIDs(all[:5_999])...)
+	s.want(all[5_999])
 }
 
 func outboxConcurrent(s *outboxStage) {

@@ -39,6 +39,11 @@
 // All methods may be called from any goroutine. Any number of relays, in any number of processes, may share a table: each
 // publishes what was enqueued with it, and leaves the others' rows until they are an interval old.
 //
+// # Limits
+//
+// A message that the broker will never take is tried for ever, and holds its key: watch [Relay.Stats] and the log. The
+// messages of failing keys stay in memory; once they fill it ([Config.MaxInFlight]), other keys wait as well.
+//
 // # Testing
 //
 // inbox.NewMemory is a [Store] in memory; messagingtest.RunOutbox is the suite that every Store passes.

@@ -92,7 +92,8 @@ func tooDeep(body []byte) (at int, deep bool) {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
+			depth++
+			if depth > maxDepth {
 				return i, true
 			}
 		case c == '}' || c == ']':
@@ -178,11 +179,11 @@ func (n *number) UnmarshalJSON(text []byte) error {
 
 // MarshalJSON implements [json.Marshaler]. A text that is no number is null.
 func (n number) MarshalJSON() ([]byte, error) {
-	var v json.Number
-	if n == "" || json.Unmarshal([]byte(n), &v) != nil || v == "" {
-		return []byte("null"), nil
+	// Of all JSON only numbers begin so.
+	if text := []byte(n); strings.IndexAny(string(n), "-0123456789") == 0 && json.Valid(text) {
+		return text, nil
 	}
-	return []byte(n), nil
+	return []byte("null"), nil
 }
 
 // decimal returns the number without an exponent; ok is false if that takes more than [campaign.MaxBudget] characters.

@@ -23,20 +23,20 @@ type problem struct {
 }
 
 // checkProblem returns the problem in the answer, which must be a whole one.
-func checkProblem(t testing.TB, got answer, status int) problem {
-	t.Helper()
+func checkProblem(tb testing.TB, got answer, status int) problem {
+	tb.Helper()
 	var p problem
 	if got.status != status || got.header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%d %s %s; want a problem %d", got.status, got.header.Get("Content-Type"), got.body, status)
+		tb.Errorf("%d %s %s; want a problem %d", got.status, got.header.Get("Content-Type"), got.body, status)
 		return p
 	}
-	got.decode(t, &p)
+	got.decode(tb, &p)
 	if p.Status != status || p.Title == "" || p.Detail == "" {
-		t.Errorf("%s: not a whole problem", got.body)
+		tb.Errorf("%s: not a whole problem", got.body)
 	}
 	for _, e := range p.Errors {
 		if e.Value != nil {
-			t.Errorf("%s: repeats what was sent", got.body)
+			tb.Errorf("%s: repeats what was sent", got.body)
 		}
 	}
 	return p

@@ -92,20 +92,20 @@ func (s *server) send(ctx context.Context, cmd any, messageID string) error {
 // stream is an answer that is written piece by piece and may take as long as the client goes on reading.
 type stream struct {
 	buffer  *bufio.Writer
-	control *http.ResponseController
+	writer  http.ResponseWriter
 	timeout time.Duration
 }
 
 func streamOf(ctx huma.Context, timeout time.Duration) *stream {
 	_, w := humago.Unwrap(ctx)
-	s := &stream{buffer: bufio.NewWriter(w), control: http.NewResponseController(w), timeout: timeout}
+	s := &stream{buffer: bufio.NewWriter(w), writer: w, timeout: timeout}
 	s.extend()
 	return s
 }
 
 // extend gives the next piece its time.
 func (s *stream) extend() {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // not every writer can
+	_ = http.NewResponseController(s.writer).SetWriteDeadline(time.Now().Add(s.timeout)) // not every writer can
 }
 
 // Write implements [io.Writer].
@@ -113,6 +113,13 @@ func (s *stream) Write(p []byte) (int, error) { return s.buffer.Write(p) }
 
 // text writes a separator; what goes wrong is told by what is written after it.
 func (s *stream) text(separator string) { _, _ = s.buffer.WriteString(separator) }
+
+// breakOff tells the client that the answer is not whole, by closing the connection.
+func (s *stream) breakOff() {
+	if w, ok := s.writer.(interface{ breakOff() }); ok {
+		w.breakOff()
+	}
+}
 
 // close sends what is left.
 func (s *stream) close() error {

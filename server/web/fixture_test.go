@@ -37,16 +37,17 @@ func id(n int) string { return fmt.Sprintf("0199a1b2-c3d4-7e5f-8a6b-%012d", n) }
 // bus is an in-process broker with a listener on every command topic.
 type bus struct {
 	messaging.Bus
+
 	mu       sync.Mutex
 	commands []any
 	messages []messaging.Message
 }
 
-func newBus(t testing.TB) *bus {
-	t.Helper()
+func newBus(tb testing.TB) *bus {
+	tb.Helper()
 	codec, err := wire.NewCodec(wire.Config{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	broker := memmsg.New(memmsg.Config{})
 	b := &bus{Bus: messaging.Bus{Broker: broker, Codec: codec}}
@@ -59,7 +60,7 @@ func newBus(t testing.TB) *bus {
 		})
 		<-ready
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		running.Wait()
 		_ = broker.Close()
@@ -172,14 +173,14 @@ func storedEvents() events {
 }
 
 // config is that of a server with everything but sagas.
-func config(t testing.TB, b *bus) web.Config {
-	t.Helper()
+func config(tb testing.TB, b *bus) web.Config {
+	tb.Helper()
 	queries := cqrs.NewBus(cqrs.Config{})
 	for _, err := range []error{
 		campaign.HandleQueries(queries, storedCampaigns()), partner.HandleQueries(queries, storedPartners()), tracking.HandleQueries(queries, storedEvents()),
 	} {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	var mu sync.Mutex
@@ -204,21 +205,21 @@ type site struct {
 	bus *bus
 }
 
-func newSite(t testing.TB, change func(*web.Config)) *site {
-	t.Helper()
-	b := newBus(t)
-	c := config(t, b)
+func newSite(tb testing.TB, change func(*web.Config)) *site {
+	tb.Helper()
+	b := newBus(tb)
+	c := config(tb, b)
 	if change != nil {
 		change(&c)
 	}
 	handler, err := web.New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	srv := httptest.NewServer(handler)
-	t.Cleanup(srv.Close)
+	tb.Cleanup(srv.Close)
 	srv.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &site{t: t, srv: srv, bus: b}
+	return &site{t: tb, srv: srv, bus: b}
 }
 
 // answer is a response that was read.
@@ -228,10 +229,10 @@ type answer struct {
 	body   string
 }
 
-func (a answer) decode(t testing.TB, v any) {
-	t.Helper()
+func (a answer) decode(tb testing.TB, v any) {
+	tb.Helper()
 	if err := json.Unmarshal([]byte(a.body), v); err != nil {
-		t.Fatalf("%v in %q", err, a.body)
+		tb.Fatalf("%v in %q", err, a.body)
 	}
 }
 

@@ -32,8 +32,10 @@ func BearerToken(token string) func(r *http.Request) bool {
 // observed is a response writer that knows what was sent. [http.ResponseController] finds the one beneath.
 type observed struct {
 	http.ResponseWriter
+
 	status int
 	bytes  int64
+	broken bool // the answer broke off
 }
 
 // WriteHeader implements [http.ResponseWriter].
@@ -54,35 +56,44 @@ func (o *observed) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// breakOff says that the answer is not whole and cannot be completed any more.
+func (o *observed) breakOff() { o.broken = true }
+
 // Unwrap is for [http.ResponseController].
 func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // observe logs each request and turns panics into problems.
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
 		o := &observed{ResponseWriter: w}
-		defer func() {
-			value := recover()
-			aborted := value == http.ErrAbortHandler //nolint:errorlint // the server compares it that way, too
-			if value != nil && !aborted {
-				s.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "handler panicked", slog.String("route", r.Pattern),
-					slog.String("panic", fmt.Sprintf("%T", value)), slog.String("stack", string(debug.Stack())))
-				if o.status == 0 {
-					writeProblem(o, http.StatusInternalServerError, "something went wrong here: try again later")
-				} else {
-					aborted = true
-				}
-			}
-			s.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
-				slog.String("method", knownMethod(r.Method)), slog.String("route", r.Pattern), slog.Int("status", o.status),
-				slog.Int64("bytes", o.bytes), slog.Duration("duration", time.Since(began)), slog.Bool("aborted", aborted))
-			if aborted {
-				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
-			}
-		}()
+		defer s.finish(r.Context(), o, r, time.Now())
 		next.ServeHTTP(o, r)
 	})
+}
+
+// finish is deferred.
+func (s *server) finish(ctx context.Context, o *observed, r *http.Request, began time.Time) {
+	if value := recover(); value != nil {
+		s.panicked(ctx, o, r.Pattern, value)
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", knownMethod(r.Method)), slog.String("route", r.Pattern), slog.Int("status", o.status),
+		slog.Int64("bytes", o.bytes), slog.Duration("duration", time.Since(began)), slog.Bool("brokenOff", o.broken))
+	if o.broken {
+		// Half an answer must not look like a whole one, and this is net/http's way to close the connection.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// panicked answers for a handler that panicked. The value may hold anything: its type and the stack must do.
+func (s *server) panicked(ctx context.Context, o *observed, route string, value any) {
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "handler panicked", slog.String("route", route),
+		slog.String("panic", fmt.Sprintf("%T", value)), slog.String("stack", string(debug.Stack())))
+	if o.status != 0 {
+		o.broken = true
+		return
+	}
+	writeProblem(o, http.StatusInternalServerError, "something went wrong here: try again later")
 }
 
 // knownMethod keeps what a client invents out of the log.

@@ -7,12 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"net/http/httptest"
 
 	"github.com/alpespartners/alpespartners/alpes/campaign"
 	"github.com/alpespartners/alpespartners/messaging"
@@ -66,7 +65,7 @@ func TestInternalErrorsAreNotTold(t *testing.T) {
 func TestListThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *web.Config) { c.Campaigns = broken{err: errors.New("gone"), after: "2"} })
-	response, err := s.srv.Client().Get(s.srv.URL + "/obtener-campaigns") //nolint:noctx // the test's own server
+	response, err := s.srv.Client().Get(s.srv.URL + "/obtener-campaigns")
 	if err == nil {
 		_, err = io.ReadAll(response.Body)
 		_ = response.Body.Close()
@@ -136,14 +135,15 @@ func TestLogHoldsNoPayloads(t *testing.T) {
 		t.Fatalf("%d lines: %s", len(lines), log.String())
 	}
 	var first struct {
-		Msg, Method, Route string
-		Status             int
-		Duration           *int64
+		Method   string `json:"method"`
+		Route    string `json:"route"`
+		Status   int    `json:"status"`
+		Duration *int64 `json:"duration"`
 	}
 	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil {
 		t.Fatal(err)
 	}
-	if first.Method != "POST" || first.Route != "POST /registrar-campaign" || first.Status != 200 || first.Duration == nil {
+	if first.Method != http.MethodPost || first.Route != "POST /registrar-campaign" || first.Status != 200 || first.Duration == nil {
 		t.Errorf("%s", lines[0])
 	}
 	if text := strings.ToLower(log.String()); strings.Contains(text, "alice") || strings.Contains(text, "token") {

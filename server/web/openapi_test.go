@@ -49,23 +49,29 @@ func TestOpenAPIGolden(t *testing.T) {
 }
 
 type parameter struct {
-	Name, In string
-	Required bool
-	Schema   map[string]any
+	Name     string         `json:"name"`
+	In       string         `json:"in"`
+	Required bool           `json:"required"`
+	Schema   map[string]any `json:"schema"`
 }
 
 type operation struct {
-	OperationID, Summary string
-	Tags                 []string
-	Parameters           []parameter
-	RequestBody          *struct {
-		Required bool
-		Content  map[string]struct{ Schema map[string]any }
-	}
+	OperationID string      `json:"operationId"`
+	Summary     string      `json:"summary"`
+	Tags        []string    `json:"tags"`
+	Parameters  []parameter `json:"parameters"`
+	RequestBody *struct {
+		Required bool             `json:"required"`
+		Content  map[string]media `json:"content"`
+	} `json:"requestBody"`
 	Responses map[string]struct {
-		Description string
-		Content     map[string]struct{ Schema map[string]any }
-	}
+		Description string           `json:"description"`
+		Content     map[string]media `json:"content"`
+	} `json:"responses"`
+}
+
+type media struct {
+	Schema map[string]any `json:"schema"`
 }
 
 func TestOpenAPIIsValid(t *testing.T) {
@@ -73,10 +79,15 @@ func TestOpenAPIIsValid(t *testing.T) {
 	s, _ := newSagaSite(t)
 	text := s.get("/openapi.json").body
 	var document struct {
-		OpenAPI    string
-		Info       struct{ Title, Version string }
-		Paths      map[string]map[string]operation
-		Components struct{ Schemas map[string]any }
+		OpenAPI string `json:"openapi"`
+		Info    struct {
+			Title   string `json:"title"`
+			Version string `json:"version"`
+		} `json:"info"`
+		Paths      map[string]map[string]operation `json:"paths"`
+		Components struct {
+			Schemas map[string]any `json:"schemas"`
+		} `json:"components"`
 	}
 	if err := json.Unmarshal([]byte(text), &document); err != nil {
 		t.Fatal(err)

@@ -18,33 +18,33 @@ import (
 
 type registrarCampaign struct {
 	_             struct{}       `additionalProperties:"true"`
-	Nombre        string         `json:"nombre" example:"Test" doc:"The name, at most 100 characters."`
-	Presupuesto   number         `json:"presupuesto" example:"10000" doc:"The budget, an exact decimal number."`
-	Divisa        string         `json:"divisa" example:"USD" doc:"The currency of the budget, an ISO 4217 code."`
-	MarcaID       string         `json:"marca_id" doc:"The brand that pays."`
-	Participantes []participante `json:"participantes" nullable:"false" doc:"Those who are to become partners."`
+	Nombre        string         `doc:"The name, at most 100 characters."             example:"Test"       json:"nombre"`
+	Presupuesto   number         `doc:"The budget, an exact decimal number."          example:"10000"      json:"presupuesto"`
+	Divisa        string         `doc:"The currency of the budget, an ISO 4217 code." example:"USD"        json:"divisa"`
+	MarcaID       string         `doc:"The brand that pays."                          json:"marca_id"`
+	Participantes []participante `doc:"Those who are to become partners."             json:"participantes" nullable:"false"`
 }
 
 type participante struct {
 	_                 struct{} `additionalProperties:"true"`
-	ID                string   `json:"id" example:"p-98765"`
-	Tipo              string   `json:"tipo" example:"afiliado" doc:"afiliado or influencer."`
-	Nombre            string   `json:"nombre" example:"Alice Doe"`
+	ID                string   `example:"p-98765"             json:"id"`
+	Tipo              string   `doc:"afiliado or influencer." example:"afiliado" json:"tipo"`
+	Nombre            string   `example:"Alice Doe"           json:"nombre"`
 	InformacionPerfil string   `json:"informacion_perfil"`
 }
 
 type registrarPartner struct {
 	_                 struct{} `additionalProperties:"true"`
-	IDCampaign        string   `json:"id_campaign" doc:"The campaign; nobody asks whether it exists."`
+	IDCampaign        string   `doc:"The campaign; nobody asks whether it exists." json:"id_campaign"`
 	Nombre            string   `json:"nombre"`
-	Tipo              string   `json:"tipo" enum:"afiliado,influencer,affiliate"`
+	Tipo              string   `enum:"afiliado,influencer,affiliate"               json:"tipo"`
 	InformacionPerfil string   `json:"informacion_perfil"`
 }
 
 type registrarEvento struct {
 	_         struct{} `additionalProperties:"true"`
-	IDPartner string   `json:"id_partner" doc:"The partner; nobody asks whether it exists."`
-	IDCampana string   `json:"id_campana" doc:"The campaign; nobody asks whether it exists."`
+	IDPartner string   `doc:"The partner; nobody asks whether it exists."  json:"id_partner"`
+	IDCampana string   `doc:"The campaign; nobody asks whether it exists." json:"id_campana"`
 }
 
 // The entities as the original's routes show them.
@@ -56,9 +56,9 @@ type campaignJSON struct {
 	Presupuesto   number         `json:"presupuesto"`
 	Divisa        string         `json:"divisa"`
 	MarcaID       string         `json:"marca_id"`
-	Participantes []participante `json:"participantes" nullable:"false"`
+	Participantes []participante `json:"participantes"        nullable:"false"`
 	// Status is ours, and only there if it was asked for.
-	Status string `json:"status,omitempty" enum:"pending,active" doc:"Only with include=status."`
+	Status string `doc:"Only with include=status." enum:"pending,active" json:"status,omitempty"`
 }
 
 type partnerJSON struct {
@@ -66,7 +66,7 @@ type partnerJSON struct {
 	ID                string   `json:"id"`
 	IDCampaign        string   `json:"id_campaign"`
 	Nombre            string   `json:"nombre"`
-	Tipo              string   `json:"tipo" enum:"affiliate,influencer"`
+	Tipo              string   `enum:"affiliate,influencer" json:"tipo"`
 	InformacionPerfil string   `json:"informacion_perfil"`
 }
 
@@ -75,12 +75,12 @@ type eventoJSON struct {
 	ID        string   `json:"id"`
 	IDPartner string   `json:"id_partner"`
 	IDCampana string   `json:"id_campana"`
-	Fecha     int64    `json:"fecha" doc:"When it happened, in milliseconds since 1970."`
+	Fecha     int64    `doc:"When it happened, in milliseconds since 1970." json:"fecha"`
 }
 
 // missingJSON is what the original answers in place of an entity that does not exist.
 type missingJSON struct {
-	Status string `json:"Status" enum:"No existe"`
+	Status string `enum:"No existe" json:"Status"`
 }
 
 func missing() missingJSON { return missingJSON{Status: "No existe"} }
@@ -170,14 +170,14 @@ const headerNextCursor = "Next-Cursor"
 const streamedPage = 1000
 
 type listInput struct {
-	Limit   int    `query:"limit" minimum:"0" maximum:"1000" doc:"The most entities in the answer. Zero or missing: the whole list."`
-	Cursor  string `query:"cursor" maxLength:"500" doc:"Where the page begins: the header Next-Cursor of the one before."`
-	Include string `query:"include" enum:"status" doc:"What to tell beyond what the original did."`
+	Limit   int    `doc:"The most entities in the answer. Zero or missing: the whole list." maximum:"1000"  minimum:"0"     query:"limit"`
+	Cursor  string `doc:"Where the page begins: the header Next-Cursor of the one before."  maxLength:"500" query:"cursor"`
+	Include string `doc:"What to tell beyond what the original did."                        enum:"status"   query:"include"`
 }
 
 type findInput struct {
 	ID      string `path:"id"`
-	Include string `query:"include" enum:"status" doc:"What to tell beyond what the original did."`
+	Include string `doc:"What to tell beyond what the original did." enum:"status" query:"include"`
 }
 
 type deleteInput struct {
@@ -189,13 +189,13 @@ type entityOutput struct {
 }
 
 type registeredOutput struct {
-	SagaID   string `header:"Saga-Id" doc:"The saga that carries the registration out: see /v1/sagas/{id}."`
-	Location string `header:"Location" doc:"Where the entity will be."`
+	SagaID   string `doc:"The saga that carries the registration out: see /v1/sagas/{id}." header:"Saga-Id"`
+	Location string `doc:"Where the entity will be."                                       header:"Location"`
 	Body     statusBody
 }
 
 type acceptedOutput struct {
-	Location string `header:"Location" doc:"Where the entity will be."`
+	Location string `doc:"Where the entity will be." header:"Location"`
 	Body     statusBody
 }
 
@@ -279,6 +279,7 @@ func mountReads[V, B any](s *server, path, id string, from reads[V], show func(v
 	entity := registry.Schema(reflect.TypeFor[B](), true, "")
 
 	one := original(http.MethodGet, path+"/{id}", id+"-by-id", "Get one, or "+`{"Status":"No existe"}`)
+	one.Errors = append(one.Errors, http.StatusBadGateway)
 	one.Responses = oneOf(entity, registry.Schema(reflect.TypeFor[missingJSON](), true, ""))
 	register(s, one, func(ctx context.Context, in *findInput) (*entityOutput, error) {
 		if !isID(in.ID) {
@@ -296,6 +297,7 @@ func mountReads[V, B any](s *server, path, id string, from reads[V], show func(v
 	})
 
 	all := original(http.MethodGet, path, id, "Get all, or a page")
+	all.Errors = append(all.Errors, http.StatusBadGateway)
 	all.Metadata = map[string]any{metadataStreams: true}
 	all.Responses = map[string]*huma.Response{"200": {
 		Description: "The list.",
@@ -312,16 +314,16 @@ func mountReads[V, B any](s *server, path, id string, from reads[V], show func(v
 		if err != nil {
 			return nil, err
 		}
-		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		return &huma.StreamResponse{Body: func(answer huma.Context) {
 			if in.Limit > 0 && pages.next != "" {
-				ctx.SetHeader(headerNextCursor, pages.next)
+				answer.SetHeader(headerNextCursor, pages.next)
 			}
-			ctx.SetHeader("Content-Type", "application/json")
-			ctx.SetStatus(http.StatusOK)
-			stream := streamOf(ctx, s.cfg.Timeout)
-			if err := writeList(ctx.Context(), stream, first, pages, in.Limit == 0, func(v V) any { return show(v, in.Include != "") }); err != nil {
-				s.cfg.Logger.LogAttrs(ctx.Context(), slog.LevelWarn, "list broke off", slog.String("operation", id), slog.String("error", err.Error()))
-				panic(http.ErrAbortHandler) // the only way to tell the client that the list is not whole
+			answer.SetHeader("Content-Type", "application/json")
+			answer.SetStatus(http.StatusOK)
+			w := streamOf(answer, s.cfg.Timeout)
+			if err := writeList(ctx, w, first, pages, in.Limit == 0, func(v V) any { return show(v, in.Include != "") }); err != nil {
+				s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "list broke off", slog.String("operation", id), slog.String("error", err.Error()))
+				w.breakOff()
 			}
 		}}, nil
 	})

@@ -73,7 +73,7 @@ func TestPostmanCollection(t *testing.T) {
 			t.Errorf("%s %s: sent %+v, want %+v", call.method, call.path, commands, want)
 		}
 		for _, m := range messages {
-			if m.ID == "" || len(m.Headers["saga-id"]) > 0 {
+			if m.ID == "" || m.Headers["saga-id"] != "" {
 				t.Errorf("%s %s: message id %q, headers %v", call.method, call.path, m.ID, m.Headers)
 			}
 		}

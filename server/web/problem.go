@@ -137,8 +137,8 @@ func tidyDetail(e huma.ErrorDetail) *huma.ErrorDetail {
 }
 
 // writeProblem answers with a problem where no operation is involved.
-func writeProblem(w http.ResponseWriter, status int, detail string, faults ...*huma.ErrorDetail) {
-	problem := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail, Errors: faults}
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	problem := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail}
 	body, err := json.Marshal(problem)
 	if err != nil {
 		body = []byte(`{}`) // texts and numbers always marshal

@@ -272,8 +272,7 @@ func (r *remote[B, V]) get(ctx context.Context, u *url.URL, v any) (status int, 
 	request.Header.Set("Accept", "application/json")
 	response, err := r.client.Do(request)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the URL, which has the id
 		}
 		return 0, nil, fmt.Errorf("%w: GET %s: %w", errUpstream, r.base, err)

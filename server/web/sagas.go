@@ -18,14 +18,14 @@ import (
 type sagaSummary struct {
 	ID         string    `json:"id"`
 	Definition string    `json:"definition"`
-	Hash       string    `json:"hash" doc:"The hash of the definition that the instance is pinned to."`
-	Key        string    `json:"key,omitempty" doc:"The business key: a campaign's id."`
-	State      string    `json:"state" enum:"running,compensating,parked,completed,compensated,forced"`
-	Reason     string    `json:"reason,omitempty" doc:"Why it was aborted, parked or forced."`
-	Version    int64     `json:"version" doc:"Counts the transitions. Name it in an action, so that it is applied to what you saw."`
-	Pivoted    bool      `json:"pivoted" doc:"It can only go forward."`
-	Stuck      int       `json:"stuck" doc:"How many steps wait for an operator."`
-	Orphaned   bool      `json:"orphaned" doc:"No definition here explains it."`
+	Hash       string    `doc:"The hash of the definition that the instance is pinned to."                           json:"hash"`
+	Key        string    `doc:"The business key: a campaign's id."                                                   json:"key,omitempty"`
+	State      string    `enum:"running,compensating,parked,completed,compensated,forced"                            json:"state"`
+	Reason     string    `doc:"Why it was aborted, parked or forced."                                                json:"reason,omitempty"`
+	Version    int64     `doc:"Counts the transitions. Name it in an action, so that it is applied to what you saw." json:"version"`
+	Pivoted    bool      `doc:"It can only go forward."                                                              json:"pivoted"`
+	Stuck      int       `doc:"How many steps wait for an operator."                                                 json:"stuck"`
+	Orphaned   bool      `doc:"No definition here explains it."                                                      json:"orphaned"`
 	Started    time.Time `json:"started"`
 	Updated    time.Time `json:"updated"`
 }
@@ -33,13 +33,13 @@ type sagaSummary struct {
 // sagaStep is a step or a fan-out.
 type sagaStep struct {
 	Path    string    `json:"path"`
-	Class   string    `json:"class,omitempty" enum:"compensable,pivot,retriable" doc:"Missing: a fan-out."`
-	Phase   string    `json:"phase" enum:"idle,doing,done,refused,unknown,undoing,undone,skipped,left"`
-	Attempt int       `json:"attempt" doc:"How often the present command was sent."`
-	Stuck   bool      `json:"stuck" doc:"It waits for an operator."`
+	Class   string    `doc:"Missing: a fan-out."                                          enum:"compensable,pivot,retriable" json:"class,omitempty"`
+	Phase   string    `enum:"idle,doing,done,refused,unknown,undoing,undone,skipped,left" json:"phase"`
+	Attempt int       `doc:"How often the present command was sent."                      json:"attempt"`
+	Stuck   bool      `doc:"It waits for an operator."                                    json:"stuck"`
 	Reason  string    `json:"reason,omitempty"`
-	Due     time.Time `json:"due,omitzero" doc:"When it is looked at again."`
-	Fan     *sagaFan  `json:"fan,omitempty" doc:"The items of a fan-out."`
+	Due     time.Time `doc:"When it is looked at again."                                  json:"due,omitzero"`
+	Fan     *sagaFan  `doc:"The items of a fan-out."                                      json:"fan,omitempty"`
 }
 
 type sagaFan struct {
@@ -53,7 +53,7 @@ type sagaFan struct {
 type sagaItem struct {
 	Key   string          `json:"key"`
 	Data  json.RawMessage `json:"data,omitempty"`
-	Steps []sagaStep      `json:"steps" nullable:"false"`
+	Steps []sagaStep      `json:"steps"          nullable:"false"`
 }
 
 type sagaLine struct {
@@ -68,7 +68,7 @@ type sagaLine struct {
 
 // sagaAudit is an operator's action that was applied.
 type sagaAudit struct {
-	Version int64     `json:"version" doc:"The version that it led to."`
+	Version int64     `doc:"The version that it led to." json:"version"`
 	At      time.Time `json:"at"`
 	ID      string    `json:"id"`
 	Action  string    `json:"action"`
@@ -82,39 +82,40 @@ type sagaAudit struct {
 // sagaDetail is an instance with all that is known of it.
 type sagaDetail struct {
 	sagaSummary
-	Data       json.RawMessage `json:"data,omitempty" doc:"The saga's own data."`
-	Steps      []sagaStep      `json:"steps" nullable:"false"`
-	Items      []sagaItem      `json:"items" nullable:"false" doc:"A page of the items of its fan-outs."`
+
+	Data       json.RawMessage `doc:"The saga's own data."                 json:"data,omitempty"`
+	Steps      []sagaStep      `json:"steps"                               nullable:"false"`
+	Items      []sagaItem      `doc:"A page of the items of its fan-outs." json:"items"          nullable:"false"`
 	ItemsTotal int             `json:"itemsTotal"`
-	History    []sagaLine      `json:"history" nullable:"false" doc:"A page of its story, oldest first."`
-	Actions    []sagaAudit     `json:"actions" nullable:"false" doc:"What operators did."`
+	History    []sagaLine      `doc:"A page of its story, oldest first."   json:"history"        nullable:"false"`
+	Actions    []sagaAudit     `doc:"What operators did."                  json:"actions"        nullable:"false"`
 }
 
 type sagaListInput struct {
-	State      string `query:"state" enum:"running,compensating,parked,completed,compensated,forced"`
-	Definition string `query:"definition" maxLength:"100"`
-	Key        string `query:"key" maxLength:"255" doc:"The business key: a campaign's id."`
-	Limit      int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	Cursor     string `query:"cursor" maxLength:"500" doc:"The nextCursor of the page before. Missing: the newest."`
+	State      string `enum:"running,compensating,parked,completed,compensated,forced" query:"state"`
+	Definition string `maxLength:"100"                                                 query:"definition"`
+	Key        string `doc:"The business key: a campaign's id."                        maxLength:"255"    query:"key"`
+	Limit      int    `default:"50"                                                    maximum:"500"      minimum:"1"    query:"limit"`
+	Cursor     string `doc:"The nextCursor of the page before. Missing: the newest."   maxLength:"500"    query:"cursor"`
 }
 
 type sagaFindInput struct {
-	ID            string `path:"id" maxLength:"64"`
-	ItemsOffset   int    `query:"itemsOffset" minimum:"0"`
-	ItemsLimit    int    `query:"itemsLimit" minimum:"0" maximum:"500" default:"50"`
-	HistoryOffset int    `query:"historyOffset" minimum:"0"`
-	HistoryLimit  int    `query:"historyLimit" minimum:"0" maximum:"1000" default:"200"`
+	ID            string `maxLength:"64" path:"id"`
+	ItemsOffset   int    `minimum:"0"    query:"itemsOffset"`
+	ItemsLimit    int    `default:"50"   maximum:"500"         minimum:"0" query:"itemsLimit"`
+	HistoryOffset int    `minimum:"0"    query:"historyOffset"`
+	HistoryLimit  int    `default:"200"  maximum:"1000"        minimum:"0" query:"historyLimit"`
 }
 
 type sagaActionInput struct {
-	ID   string `path:"id" maxLength:"64"`
+	ID   string `maxLength:"64" path:"id"`
 	Body struct {
-		ID      string `json:"id" minLength:"1" maxLength:"100" doc:"The action's own id: sent again, it is applied once."`
-		Action  string `json:"action" enum:"retry,skip,force,cancel"`
-		Node    string `json:"node,omitempty" maxLength:"500" doc:"The path of the step to retry or skip. Missing: the only stuck one."`
-		Version int64  `json:"version,omitempty" minimum:"0" doc:"The version that you saw. Zero or missing: any."`
-		By      string `json:"by" minLength:"1" maxLength:"100" doc:"Who acts."`
-		Why     string `json:"why" minLength:"1" maxLength:"500" doc:"For what reason."`
+		ID      string `doc:"The action's own id: sent again, it is applied once."                json:"id"                maxLength:"100" minLength:"1"`
+		Action  string `enum:"retry,skip,force,cancel"                                            json:"action"`
+		Node    string `doc:"The path of the step to retry or skip. Missing: the only stuck one." json:"node,omitempty"    maxLength:"500"`
+		Version int64  `doc:"The version that you saw. Zero or missing: any."                     json:"version,omitempty" minimum:"0"`
+		By      string `doc:"Who acts."                                                           json:"by"                maxLength:"100" minLength:"1"`
+		Why     string `doc:"For what reason."                                                    json:"why"               maxLength:"500" minLength:"1"`
 	} `nameHint:"SagaAction"`
 }
 

@@ -18,70 +18,70 @@ import (
 // The bodies under /v1.
 
 type participantV1 struct {
-	ID      string `json:"id,omitempty" maxLength:"100" example:"p-98765" doc:"The caller's own id of the participant; unique in the campaign."`
-	Type    string `json:"type" enum:"affiliate,afiliado,influencer"`
-	Name    string `json:"name" minLength:"1" maxLength:"100" example:"Alice Doe" doc:"Unique in the campaign, whatever its case."`
-	Profile string `json:"profile,omitempty" maxLength:"255"`
+	ID      string `doc:"The caller's own id of the participant; unique in the campaign." example:"p-98765"   json:"id,omitempty" maxLength:"100"`
+	Type    string `enum:"affiliate,afiliado,influencer"                                  json:"type"`
+	Name    string `doc:"Unique in the campaign, whatever its case."                      example:"Alice Doe" json:"name"         maxLength:"100" minLength:"1"`
+	Profile string `json:"profile,omitempty"                                              maxLength:"255"`
 }
 
 type newCampaignV1 struct {
-	ID           string          `json:"id,omitempty" format:"uuid" doc:"The campaign's id. Missing: the server makes one. Send the same again with the same id to repeat a request safely."`
-	Name         string          `json:"name" minLength:"1" maxLength:"100"`
-	Budget       string          `json:"budget" pattern:"^[0-9]+(\\.[0-9]+)?$" patternDescription:"a decimal number such as 10000.50" maxLength:"30" example:"10000.50" doc:"More than 0, with no more decimals than the currency has."`
-	Currency     string          `json:"currency" pattern:"^[A-Z]{3}$" patternDescription:"an ISO 4217 code such as USD" example:"USD"`
-	BrandID      string          `json:"brandId" minLength:"1" maxLength:"36"`
-	Participants []participantV1 `json:"participants,omitempty" nullable:"false" maxItems:"10000" doc:"Those who are to become partners."`
+	ID           string          `doc:"The campaign's id. Missing: the server makes one. Send the same again with the same id to repeat a request safely." format:"uuid"                 json:"id,omitempty"`
+	Name         string          `json:"name"                                                                                                              maxLength:"100"               minLength:"1"`
+	Budget       string          `doc:"More than 0, with no more decimals than the currency has."                                                          example:"10000.50"            json:"budget"        maxLength:"30"                                    pattern:"^[0-9]+(\\.[0-9]+)?$" patternDescription:"a decimal number such as 10000.50"`
+	Currency     string          `example:"USD"                                                                                                            json:"currency"               pattern:"^[A-Z]{3}$" patternDescription:"an ISO 4217 code such as USD"`
+	BrandID      string          `json:"brandId"                                                                                                           maxLength:"36"                minLength:"1"`
+	Participants []participantV1 `doc:"Those who are to become partners."                                                                                  json:"participants,omitempty" maxItems:"10000"     nullable:"false"`
 }
 
 type campaignV1 struct {
-	ID           string          `json:"id" format:"uuid"`
+	ID           string          `format:"uuid"                                                               json:"id"`
 	Name         string          `json:"name"`
-	Budget       string          `json:"budget" example:"10000.5" doc:"An exact decimal number."`
+	Budget       string          `doc:"An exact decimal number."                                              example:"10000.5"     json:"budget"`
 	Currency     string          `json:"currency"`
 	BrandID      string          `json:"brandId"`
-	Participants []participantV1 `json:"participants" nullable:"false"`
-	Status       string          `json:"status" enum:"pending,active" doc:"A pending campaign waits for its partners and may still be withdrawn."`
+	Participants []participantV1 `json:"participants"                                                         nullable:"false"`
+	Status       string          `doc:"A pending campaign waits for its partners and may still be withdrawn." enum:"pending,active" json:"status"`
 }
 
 type newPartnerV1 struct {
-	ID         string `json:"id,omitempty" format:"uuid" doc:"The partner's id. Missing: the server makes one."`
-	CampaignID string `json:"campaignId" minLength:"1" maxLength:"36" doc:"Nobody asks whether it exists."`
-	Name       string `json:"name" minLength:"1" maxLength:"100"`
-	Type       string `json:"type" enum:"affiliate,afiliado,influencer"`
-	Profile    string `json:"profile,omitempty" maxLength:"255"`
+	ID         string `doc:"The partner's id. Missing: the server makes one." format:"uuid"     json:"id,omitempty"`
+	CampaignID string `doc:"Nobody asks whether it exists."                   json:"campaignId" maxLength:"36"      minLength:"1"`
+	Name       string `json:"name"                                            maxLength:"100"   minLength:"1"`
+	Type       string `enum:"affiliate,afiliado,influencer"                   json:"type"`
+	Profile    string `json:"profile,omitempty"                               maxLength:"255"`
 }
 
 type partnerV1 struct {
-	ID         string `json:"id" format:"uuid"`
+	ID         string `format:"uuid"               json:"id"`
 	CampaignID string `json:"campaignId"`
 	Name       string `json:"name"`
-	Type       string `json:"type" enum:"affiliate,influencer"`
+	Type       string `enum:"affiliate,influencer" json:"type"`
 	Profile    string `json:"profile"`
 }
 
 type newEventV1 struct {
-	ID         string    `json:"id,omitempty" format:"uuid" doc:"The event's id. Missing: the server makes one."`
-	PartnerID  string    `json:"partnerId" minLength:"1" maxLength:"100" doc:"Nobody asks whether it exists."`
-	CampaignID string    `json:"campaignId" minLength:"1" maxLength:"100" doc:"Nobody asks whether it exists."`
-	OccurredAt time.Time `json:"occurredAt,omitzero" doc:"Kept to the millisecond. Missing: now."`
+	ID         string    `doc:"The event's id. Missing: the server makes one." format:"uuid"              json:"id,omitempty"`
+	PartnerID  string    `doc:"Nobody asks whether it exists."                 json:"partnerId"           maxLength:"100"     minLength:"1"`
+	CampaignID string    `doc:"Nobody asks whether it exists."                 json:"campaignId"          maxLength:"100"     minLength:"1"`
+	OccurredAt time.Time `doc:"Kept to the millisecond. Missing: now."         json:"occurredAt,omitzero"`
 }
 
 type eventV1 struct {
-	ID         string    `json:"id" format:"uuid"`
+	ID         string    `format:"uuid"     json:"id"`
 	PartnerID  string    `json:"partnerId"`
 	CampaignID string    `json:"campaignId"`
 	OccurredAt time.Time `json:"occurredAt"`
 }
 
 type acceptedCampaignV1 struct {
-	ID     string `json:"id" format:"uuid"`
-	SagaID string `json:"sagaId" doc:"The saga that carries the registration out: see /v1/sagas/{id}."`
-	Status string `json:"status" enum:"pending"`
+	ID     string `format:"uuid"                                                         json:"id"`
+	SagaID string `doc:"The saga that carries the registration out: see /v1/sagas/{id}." json:"sagaId"`
+	Status string `enum:"pending"                                                        json:"status"`
 }
 
 type acceptedV1 struct {
-	ID     string `json:"id" format:"uuid"`
-	Status string `json:"status" enum:"pending"`
+	ID     string `format:"uuid"  json:"id"`
+	Status string `enum:"pending" json:"status"`
 }
 
 type acceptedCampaignOutput struct {
@@ -97,12 +97,12 @@ type acceptedV1Output struct {
 
 // page is a part of a list.
 type page[T any] struct {
-	Items      []T    `json:"items" nullable:"false"`
-	NextCursor string `json:"nextCursor,omitempty" doc:"Where the next page begins. Missing: this is the last."`
+	Items      []T    `json:"items"                                                 nullable:"false"`
+	NextCursor string `doc:"Where the next page begins. Missing: this is the last." json:"nextCursor,omitempty"`
 }
 
 type pageOutput[T any] struct {
-	Link string `header:"Link" doc:"The next page, as rel=next."`
+	Link string `doc:"The next page, as rel=next." header:"Link"`
 	Body page[T]
 }
 
@@ -111,8 +111,8 @@ type oneOutput[T any] struct {
 }
 
 type pageInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most entities in a page."`
-	Cursor string `query:"cursor" maxLength:"500" doc:"The nextCursor of the page before. Missing: the first page."`
+	Limit  int    `default:"100"                                                     doc:"The most entities in a page." maximum:"1000" minimum:"1" query:"limit"`
+	Cursor string `doc:"The nextCursor of the page before. Missing: the first page." maxLength:"500"                    query:"cursor"`
 }
 
 type idInput struct {
@@ -193,6 +193,7 @@ func accepted(path, id string) *acceptedV1Output {
 // mountEntity adds the list, the entity and its deletion.
 func mountEntity[V, B any](s *server, path, name string, from reads[V], show func(V) B, cancel func(id string) any) {
 	list := v1(http.MethodGet, path, "list-"+name+"s", "List all, in the order of their registration", http.StatusOK)
+	list.Errors = append(list.Errors, http.StatusBadGateway)
 	register(s, list, func(ctx context.Context, in *pageInput) (*pageOutput[B], error) {
 		views, next, err := from.list(ctx, in.Cursor, in.Limit)
 		if err != nil {
@@ -209,7 +210,7 @@ func mountEntity[V, B any](s *server, path, name string, from reads[V], show fun
 	})
 
 	find := v1(http.MethodGet, path+"/{id}", "get-"+name, "Get one", http.StatusOK)
-	find.Errors = append(find.Errors, http.StatusNotFound)
+	find.Errors = append(find.Errors, http.StatusNotFound, http.StatusBadGateway)
 	register(s, find, func(ctx context.Context, in *idInput) (*oneOutput[B], error) {
 		v, err := lookUp(ctx, from, name, in.ID)
 		if err != nil {
@@ -219,7 +220,7 @@ func mountEntity[V, B any](s *server, path, name string, from reads[V], show fun
 	})
 
 	remove := v1(http.MethodDelete, path+"/{id}", "delete-"+name, "Delete one: it is gone once its service has carried it out", http.StatusAccepted)
-	remove.Errors = append(remove.Errors, http.StatusNotFound)
+	remove.Errors = append(remove.Errors, http.StatusNotFound, http.StatusBadGateway)
 	register(s, remove, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		if _, err := lookUp(ctx, from, name, in.ID); err != nil {
 			return nil, err

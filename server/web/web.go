@@ -130,13 +130,18 @@ type headerOnly struct {
 	status int
 }
 
-func (h *headerOnly) Header() http.Header         { return h.header }
+// Header implements [http.ResponseWriter].
+func (h *headerOnly) Header() http.Header { return h.header }
+
+// Write implements [http.ResponseWriter].
 func (h *headerOnly) Write(p []byte) (int, error) { return len(p), nil }
-func (h *headerOnly) WriteHeader(status int)      { h.status = status }
+
+// WriteHeader implements [http.ResponseWriter].
+func (h *headerOnly) WriteHeader(status int) { h.status = status }
 
 // statusBody is the original's answer to what it has taken.
 type statusBody struct {
-	Status string `json:"status" enum:"ok"`
+	Status string `enum:"ok" json:"status"`
 }
 
 type statusOutput struct {

@@ -1,0 +1,172 @@
+package archtest
+
+// The design in tables. They are functions because the module has no package variables.
+
+// layer says what a package may import besides the standard library.
+type layer struct {
+	dir    string   // a directory, or "x/..." for x and all below
+	module []string // packages of this module
+	vendor []string // other modules
+}
+
+const (
+	avro     = "github.com/hamba/avro"
+	backoff  = "github.com/cenkalti/backoff"
+	currency = "github.com/bojanz/currency"
+	goose    = "github.com/pressly/goose"
+	huma     = "github.com/danielgtaylor/huma"
+	kong     = "github.com/alecthomas/kong"
+	mysql    = "github.com/go-sql-driver/mysql"
+	pgx      = "github.com/jackc/pgx"
+	pulsar   = "github.com/apache/pulsar-client-go"
+	sqlite   = "modernc.org/sqlite"
+	sqlx     = "github.com/jmoiron/sqlx"
+	uuid     = "github.com/google/uuid"
+)
+
+// layers returns one row for each package; the first that fits a directory counts.
+func layers() []layer {
+	var (
+		root     = []string{".", "saga/...", "cqrs", "messaging/...", "alpes/...", "server/...", "internal/..."}
+		barrier  = []string{"messaging", "messaging/outbox", "messaging/inbox"}
+		sagas    = []string{"saga", "saga/coordinator", "messaging", "messaging/outbox", "messaging/inbox"}
+		domain   = []string{"alpes/rule", "cqrs", "messaging"}
+		services = []string{"alpes/campaign", "alpes/partner", "alpes/tracking", "alpes/rule"}
+	)
+	return []layer{
+		{dir: "."},
+		// The vocabulary: the standard library only, and none knows another.
+		{dir: "saga"},
+		{dir: "cqrs"},
+		{dir: "messaging"},
+		// The shell of sagas and its stores.
+		{dir: "saga/coordinator", module: []string{"saga", "messaging", "messaging/outbox", "messaging/inbox"}, vendor: []string{uuid, backoff}},
+		{dir: "saga/memsaga", module: sagas},
+		{dir: "saga/sqlsaga", module: append(sagas, "messaging/sqlmsg", "internal/sqldb"), vendor: []string{sqlx, goose}},
+		{dir: "saga/sagatest", module: []string{"saga/...", "messaging/..."}, vendor: []string{uuid}},
+		// Messaging: relay, barrier and drivers.
+		{dir: "messaging/outbox", module: []string{"messaging"}, vendor: []string{backoff}},
+		{dir: "messaging/inbox", module: []string{"messaging", "messaging/outbox"}, vendor: []string{uuid, backoff}},
+		{dir: "messaging/memmsg", module: barrier},
+		{dir: "messaging/pulsarmsg", module: []string{"messaging"}, vendor: []string{pulsar, backoff}},
+		{dir: "messaging/avromsg", module: []string{"messaging"}, vendor: []string{avro}},
+		{dir: "messaging/sqlmsg", module: append(barrier, "internal/sqldb"), vendor: []string{sqlx, goose, uuid}},
+		{dir: "messaging/messagingtest", module: []string{"messaging/..."}, vendor: []string{uuid}},
+		// The reference domain.
+		{dir: "alpes"},
+		{dir: "alpes/rule", vendor: []string{uuid, currency}},
+		{dir: "alpes/campaign", module: domain, vendor: []string{uuid, currency}},
+		{dir: "alpes/partner", module: domain, vendor: []string{uuid}},
+		{dir: "alpes/tracking", module: domain, vendor: []string{uuid}},
+		{dir: "alpes/registration", module: append(services, "saga", "messaging"), vendor: []string{uuid}},
+		{dir: "alpes/wire", module: append(services, "messaging", "messaging/avromsg"), vendor: []string{uuid}},
+		{dir: "alpes/sqlalpes", module: append(services, "cqrs", "messaging/...", "internal/sqldb"), vendor: []string{sqlx, goose, uuid}},
+		{dir: "alpes/alpestest", module: []string{"alpes/...", "saga/...", "messaging/...", "cqrs"}, vendor: []string{uuid}},
+		// The applications: wiring.
+		{dir: "server/...", module: root, vendor: []string{kong, huma, uuid, backoff}},
+		{dir: "examples/...", module: root, vendor: []string{sqlx, sqlite, pulsar, uuid}},
+		// What only this module uses.
+		{dir: "internal/archtest"},
+		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
+		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{sqlx, sqlite, pgx, mysql, pulsar}},
+	}
+}
+
+// applications returns what stands above the library: nothing else imports it, not even a test.
+func applications() []string { return []string{"server/...", "examples/..."} }
+
+// testDependencies returns what never gets into a user's program.
+func testDependencies() []string {
+	return []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak"}
+}
+
+// vendorFence keeps a module in the packages that hide it.
+type vendorFence struct {
+	module string
+	inside []string
+	tests  bool // tests of other packages may import it too
+}
+
+func fences() []vendorFence {
+	sql := []string{"*/sql*", "internal/sqldb", "internal/testenv", "examples/..."}
+	return []vendorFence{
+		{module: avro, inside: []string{"messaging/avromsg"}},
+		{module: pulsar, inside: []string{"messaging/pulsarmsg", "internal/testenv"}},
+		{module: sqlx, inside: sql, tests: true},
+		{module: sqlite, inside: sql, tests: true},
+		{module: pgx, inside: sql, tests: true},
+		{module: mysql, inside: sql, tests: true},
+		{module: goose, inside: sql},
+		{module: huma, inside: []string{"server/..."}},
+		{module: kong, inside: []string{"server/..."}},
+		{module: currency, inside: []string{"alpes/..."}},
+	}
+}
+
+// purity says what some packages may not use.
+type purity struct {
+	dirs       []string
+	imports    []string
+	names      []string
+	goroutines bool   // they may start goroutines
+	fix        string // what to do instead
+}
+
+func pure() []purity {
+	clock := []string{
+		"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc",
+		"time.Tick", "time.NewTimer", "time.NewTicker",
+	}
+	output := []string{"fmt.Print", "fmt.Printf", "fmt.Println"}
+	random := []string{"math/rand", "math/rand/v2", "crypto/rand"}
+	ambient := append([]string{"context", "sync", "sync/atomic", "os", "net", "net/http", "log", "log/slog", "database/sql"}, random...)
+	return []purity{
+		{
+			dirs: []string{"saga"}, imports: ambient, names: append(clock, output...),
+			fix: "time and all else that varies is an argument, an effect is a value",
+		},
+		{
+			dirs:    []string{"alpes/rule", "alpes/campaign", "alpes/partner", "alpes/tracking", "alpes/registration"},
+			imports: random, names: append(clock, output...), fix: "take the time as an argument",
+		},
+		{
+			dirs: []string{"cqrs"}, imports: random, names: append(clock, output...),
+			fix: "leave clocks and output to the caller's hooks",
+		},
+		{
+			// The router is a shell: it has timers, goroutines and a clock for its observations.
+			dirs: []string{"messaging"}, imports: []string{"crypto/rand"}, names: append([]string{"time.Sleep"}, output...), goroutines: true,
+			fix: "use timers that end with the context, and log with slog",
+		},
+	}
+}
+
+// ordered returns the packages whose results are the same byte for byte, so that no loop over a map may show.
+func ordered() []string { return []string{"saga"} }
+
+// suite ties an interface to its suite.
+type suite struct {
+	dir, name       string // the interface
+	suiteDir, suite string // the function that tests one implementation
+	drivers         []string
+}
+
+func suites() []suite {
+	return []suite{
+		{"messaging", "Broker", "messaging/messagingtest", "RunBroker", []string{"messaging/memmsg", "messaging/pulsarmsg"}},
+		{"messaging", "Codec", "messaging/messagingtest", "RunCodec", []string{"messaging/avromsg"}},
+		{"messaging/outbox", "Store", "messaging/messagingtest", "RunOutbox", []string{"messaging/sqlmsg"}},
+		{"messaging/inbox", "Store", "messaging/messagingtest", "RunInbox", []string{"messaging/sqlmsg"}},
+		{"saga/coordinator", "Store", "saga/sagatest", "RunStore", []string{"saga/memsaga", "saga/sqlsaga"}},
+	}
+}
+
+// Exceptions returns the violations that are there for a reason.
+func Exceptions() []Exception {
+	return []Exception{
+		{"map-order", "saga/decide.go", "machine.close", "each record is encoded for itself and put back under its own key"},
+		{"global", "saga/state.go", "namespace", "an array cannot be a constant; nothing writes to it"},
+		{"global", "saga/coordinator/start.go", "namespace", "an array cannot be a constant; nothing writes to it"},
+		{"panic", "messaging/messagingtest/inbox.go", "inboxSuite.panics", "the case shows that a panic rolls back"},
+	}
+}
