@@ -157,11 +157,11 @@ func place(s *scope, n *node, prefix string) {
 
 // shape is what a definition's hash is taken of.
 type shape struct {
-	Kind  kind
-	Name  string
-	Class Class  `json:",omitempty"`
-	Types string `json:",omitempty"`
-	Kids  []shape
+	Kind  kind    `json:"Kind"`
+	Name  string  `json:"Name"`
+	Class Class   `json:"Class,omitempty"`
+	Types string  `json:"Types,omitempty"`
+	Kids  []shape `json:"Kids"`
 }
 
 func shapeOf(n *node) shape {

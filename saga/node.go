@@ -232,11 +232,11 @@ func part[D any](slot string, taken func(*step) bool, set func(*step)) Part[D] {
 }
 
 func commandOf[D, C any](f func(D) C) *command {
-	return &command{typ: reflect.TypeFor[C](), make: func(data any) any { return f(*data.(*D)) }} //nolint:errcheck // its scope's data
+	return &command{typ: reflect.TypeFor[C](), make: func(data any) any { return f(*data.(*D)) }} //nolint:errcheck,forcetypeassert // its scope's data
 }
 
 func handlerOf[D, E any](f func(*D, E)) *handler {
-	return &handler{typ: reflect.TypeFor[E](), apply: func(data, event any) { f(data.(*D), event.(E)) }} //nolint:errcheck // of typ
+	return &handler{typ: reflect.TypeFor[E](), apply: func(data, event any) { f(data.(*D), event.(E)) }} //nolint:errcheck,forcetypeassert // of typ
 }
 
 // Do gives the step its command. f must be pure; so must all functions of a definition.
@@ -299,7 +299,7 @@ func ForEach[D, I any](name string, items func(D) []I, nodes ...Node[I]) *ForEac
 	return &ForEachNode[D]{n: &node{kind: kindForEach, name: name, each: &each{
 		inner: newScope(nodes),
 		items: func(data any) []any {
-			list := items(*data.(*D)) //nolint:errcheck // its scope's data
+			list := items(*data.(*D)) //nolint:errcheck,forcetypeassert // its scope's data
 			values := make([]any, len(list))
 			for i := range list {
 				values[i] = list[i]

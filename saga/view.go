@@ -3,6 +3,7 @@ package saga
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,12 +23,7 @@ type NodeView struct {
 func View(def Any, s State) []NodeView {
 	root := def.root()
 	views := viewRecord(root, s.Root)
-	keys := make([]string, 0, len(s.Items))
-	for key := range s.Items {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, compareItems)
-	for _, key := range keys {
+	for _, key := range sortedKeys(s.Items) {
 		if inner := scopeOf(root, key); inner != nil {
 			views = append(views, viewRecord(inner, s.Items[key])...)
 		}
@@ -70,6 +66,10 @@ func scopeOf(root *scope, key string) *scope {
 	return n.each.inner
 }
 
+func sortedKeys(items map[string]Record) []string {
+	return slices.SortedFunc(maps.Keys(items), compareItems)
+}
+
 // compareItems orders item keys by fan-out, then by number; an item comes before those of fan-outs within it.
 func compareItems(a, b string) int {
 	for a != "" && b != "" {
@@ -101,12 +101,7 @@ func Changed(before, after State) []Record {
 		changed = append(changed, r)
 	}
 	add(before.Root, before.Exists(), after.Root)
-	keys := make([]string, 0, len(after.Items))
-	for key := range after.Items {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, compareItems)
-	for _, key := range keys {
+	for _, key := range sortedKeys(after.Items) {
 		old, existed := before.Items[key]
 		add(old, existed, after.Items[key])
 	}

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -67,7 +68,8 @@ func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	if err := run(ctx); err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:gocritic // the deferred stop only ends what ends with the process
 	}
 }
 

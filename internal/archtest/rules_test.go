@@ -268,7 +268,7 @@ func snippetCases() []planted {
 	}
 	return []planted{
 		{"snippet", "differs", source{"x/x_test.go": code, "README.md": readme("if a {\n\tc()\n\n}\n")}, []string{
-			"README.md:3: differs from x/x_test.go",
+			"README.md:3: line 2 differs from x/x_test.go",
 		}},
 		{"snippet", "missing", source{"README.md": readme("")}, []string{
 			"README.md:3: open x/x_test.go: file does not exist",

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -59,8 +60,8 @@ func (t *Tree) readme(name string, lines []string) []Violation {
 		case !fenced:
 			v.What, v.Fix = "no go block follows", "put ```go on the next line"
 		case got != want:
-			v.What = fmt.Sprintf("differs from %s", m[1])
-			v.Fix = "copy it from there:\n" + want
+			line, text := difference(got, want)
+			v.What, v.Fix = fmt.Sprintf("line %d differs from %s", line, m[1]), "it is there: "+text
 		default:
 			continue
 		}
@@ -74,13 +75,28 @@ func fence(lines []string) (string, bool) {
 	for i, line := range lines {
 		if line == "```go" {
 			body, _, ok := strings.Cut(strings.Join(lines[i+1:], "\n")+"\n", "```\n")
-			return body, ok
+			return trim(body), ok
 		}
 		if strings.TrimSpace(line) != "" {
 			break
 		}
 	}
 	return "", false
+}
+
+// trim takes off blank lines at both ends.
+func trim(body string) string { return strings.Trim(body, "\n") + "\n" }
+
+// difference returns the number of the first line of got that is not that of want, and want's line.
+func difference(got, want string) (int, string) {
+	have := strings.Split(got, "\n")
+	lines := strings.Split(want, "\n")
+	for i, line := range lines {
+		if i >= len(have) || have[i] != line {
+			return i + 1, strconv.Quote(line)
+		}
+	}
+	return len(lines), "nothing more"
 }
 
 // snippet returns the marked lines of a Go file.
@@ -96,7 +112,7 @@ func (t *Tree) snippet(file, name string) (string, error) {
 		case mark == "// "+name+":begin":
 			inside = true
 		case inside && mark == "// "+name+":end":
-			return dedent(body), nil
+			return trim(dedent(body)), nil
 		case inside:
 			body = append(body, line)
 		}

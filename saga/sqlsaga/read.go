@@ -3,6 +3,7 @@ package sqlsaga
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -57,8 +58,8 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 		}
 	}
 	if q.Cursor != "" {
-		seq, err := strconv.ParseInt(q.Cursor, 36, 64)
-		if err != nil || seq < 0 {
+		seq, ok := parseCursor(q.Cursor)
+		if !ok {
 			return nil, "", fmt.Errorf("%w: take it from the page before", coordinator.ErrCursor)
 		}
 		filter("seq < ?", seq, true)
@@ -77,7 +78,7 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 	}
 	if len(rows) > limit { // one row more tells whether there is a next page
 		rows = rows[:limit]
-		next = strconv.FormatInt(rows[limit-1].Seq, 36)
+		next = formatCursor(rows[limit-1].Seq)
 	}
 	for _, row := range rows {
 		state, err := row.state()
@@ -88,6 +89,23 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 		page = append(page, state)
 	}
 	return page, next, nil
+}
+
+// A cursor is the last row's number, dressed so that nobody is tempted to compute with it.
+const cursorMark = "saga-"
+
+func formatCursor(seq int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorMark + strconv.FormatInt(seq, 10)))
+}
+
+func parseCursor(cursor string) (seq int64, ok bool) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return 0, false
+	}
+	digits, marked := strings.CutPrefix(string(text), cursorMark)
+	seq, err = strconv.ParseInt(digits, 10, 64)
+	return seq, marked && err == nil && seq >= 0
 }
 
 type logRow struct {

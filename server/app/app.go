@@ -184,7 +184,7 @@ func (a *App) Run(ctx context.Context) error {
 		close(a.ready)
 	}
 	<-ctx.Done()
-	a.cfg.Logger.Info("stopping")
+	a.cfg.Logger.InfoContext(ctx, "stopping")
 	web.stop()
 	relay.stop()
 	work.stop()

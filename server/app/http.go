@@ -89,17 +89,17 @@ func (a *App) handler(services []string) (http.Handler, error) {
 // askRemotely replaces the answers of services that do not run here by those of their own hosts.
 func (a *App) askRemotely(config *web.Config) (err error) {
 	if !a.cfg.runs(Campaign) {
-		if config.Campaigns, err = web.RemoteCampaigns(a.host(Campaign), http.DefaultClient); err != nil {
+		if config.Campaigns, err = web.RemoteCampaigns(a.host(Campaign), nil); err != nil {
 			return err
 		}
 	}
 	if !a.cfg.runs(Partner) {
-		if config.Partners, err = web.RemotePartners(a.host(Partner), http.DefaultClient); err != nil {
+		if config.Partners, err = web.RemotePartners(a.host(Partner), nil); err != nil {
 			return err
 		}
 	}
 	if !a.cfg.runs(Tracking) {
-		config.Events, err = web.RemoteEvents(a.host(Tracking), http.DefaultClient)
+		config.Events, err = web.RemoteEvents(a.host(Tracking), nil)
 	}
 	return err
 }
@@ -153,7 +153,7 @@ func (s *server) run(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
 	defer cancel()
 	if err := s.http.Shutdown(stopping); err != nil {
-		s.logger.Warn("requests were cut off", "error", err)
+		s.logger.WarnContext(stopping, "requests were cut off", "error", err)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 
 	"github.com/alpespartners/alpespartners/alpes/campaign"
 	"github.com/alpespartners/alpespartners/alpes/partner"
@@ -19,7 +18,6 @@ import (
 	"github.com/alpespartners/alpespartners/cqrs"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
-	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
@@ -59,21 +57,14 @@ func subscriptions() map[string]string {
 	return names
 }
 
-// dispatch makes the participant's handler of command C: it goes through the bus, in the participant's transaction.
-func dispatch[C, R any](service *inbox.Service, bus *cqrs.Bus) {
-	sqlmsg.Handle(service, func(ctx context.Context, tx sqlx.ExtContext, command C) (R, error) {
-		return cqrs.Send[R](sqlalpes.WithTx(ctx, tx), bus, command)
-	})
-}
-
 func (a *App) wireCampaign(service *inbox.Service, bus *cqrs.Bus) error {
 	campaigns, err := campaign.NewService(sqlalpes.NewCampaigns(nil), campaign.Config{})
 	if err != nil {
 		return err
 	}
-	dispatch[campaign.Register, campaign.Registered](service, bus)
-	dispatch[campaign.Approve, campaign.Approved](service, bus)
-	dispatch[campaign.Cancel, campaign.RegistrationFailed](service, bus)
+	sqlalpes.Dispatch[campaign.Register, campaign.Registered](service, bus)
+	sqlalpes.Dispatch[campaign.Approve, campaign.Approved](service, bus)
+	sqlalpes.Dispatch[campaign.Cancel, campaign.RegistrationFailed](service, bus)
 	service.Divert(wire.TopicRegisterCampaign, a.startRegistrations)
 	return campaign.HandleCommands(bus, campaigns)
 }
@@ -83,8 +74,8 @@ func (a *App) wirePartner(service *inbox.Service, bus *cqrs.Bus) error {
 	if err != nil {
 		return err
 	}
-	dispatch[partner.Register, partner.Registered](service, bus)
-	dispatch[partner.Cancel, partner.RegistrationFailed](service, bus)
+	sqlalpes.Dispatch[partner.Register, partner.Registered](service, bus)
+	sqlalpes.Dispatch[partner.Cancel, partner.RegistrationFailed](service, bus)
 	return partner.HandleCommands(bus, partners)
 }
 
@@ -100,8 +91,8 @@ func (a *App) wireTracking(service *inbox.Service, bus *cqrs.Bus) error {
 	if err != nil {
 		return err
 	}
-	dispatch[tracking.Register, tracking.Registered](service, bus)
-	dispatch[tracking.Cancel, tracking.RegistrationFailed](service, bus)
+	sqlalpes.Dispatch[tracking.Register, tracking.Registered](service, bus)
+	sqlalpes.Dispatch[tracking.Cancel, tracking.RegistrationFailed](service, bus)
 	return tracking.HandleCommands(bus, events)
 }
 
