@@ -11,7 +11,6 @@ import (
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
 	"github.com/alpespartners/alpespartners/messaging/memmsg"
-	"github.com/alpespartners/alpespartners/messaging/outbox"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 	"github.com/alpespartners/alpespartners/saga/memsaga"
@@ -84,12 +83,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	bus := messaging.Bus{Broker: memmsg.New(memmsg.Config{}), Codec: types}
-	memory := inbox.NewMemory()
-	relay, err := outbox.NewRelay(outbox.Config{Store: memory, Publisher: bus.Broker})
-	if err != nil {
-		return err
-	}
-	service, err := inbox.NewService(inbox.Config{Name: "travel", Bus: bus, Store: memory, Relay: relay})
+	service, err := inbox.NewService(inbox.Config{Name: "travel", Bus: bus, Store: inbox.NewMemory()})
 	if err != nil {
 		return err
 	}
@@ -98,9 +92,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context) error{relay.Run, service.Run, c.Run} {
-		go part(ctx) //nolint:errcheck // each ends with ctx
-	}
+	go service.Run(ctx) //nolint:errcheck // it ends with ctx
+	go c.Run(ctx)       //nolint:errcheck // it ends with ctx
 	<-service.Ready()
 	<-c.Ready()
 

@@ -14,7 +14,7 @@
 //
 // # Use
 //
-//	svc, err := inbox.NewService(inbox.Config{Name: "flights", Bus: bus, Store: store, Relay: relay})
+//	svc, err := inbox.NewService(inbox.Config{Name: "flights", Bus: bus, Store: store})
 //	inbox.Handle(svc, func(ctx context.Context, tx inbox.Tx, cmd BookFlight) (FlightBooked, error) {
 //		if full {
 //			return FlightBooked{}, messaging.Refuse(FlightRefused{Reason: "full"})

@@ -22,8 +22,8 @@ type Config struct {
 	Bus messaging.Bus
 	// Store holds the inbox and the outbox. Required.
 	Store Store
-	// Relay publishes what is committed. The service does not run it. Nil means that a relay elsewhere
-	// reads the outbox, which takes it a sweep to notice.
+	// Relay publishes what is committed; whoever made it runs it. Nil means one of its own, run by
+	// [Service.Run], if the Store is an [outbox.Store], else that a relay elsewhere reads the outbox, which takes it a sweep to notice.
 	Relay *outbox.Relay
 	// DeadLetters keeps what cannot be handled. Nil means the Store if it is one, else a topic of the Bus;
 	// see [messaging.DeadLetterTopic].
@@ -77,8 +77,9 @@ func (c Config) validate() error {
 // Service is a participant: handlers of commands and events, each run once, in one transaction with its
 // inbox entry and its reply. Make one with [NewService], give it handlers with [Handle], and run it.
 type Service struct {
-	config Config
-	router *messaging.Router
+	config   Config
+	router   *messaging.Router
+	ownRelay bool
 
 	mu       sync.Mutex
 	handlers map[reflect.Type]handler
@@ -107,8 +108,16 @@ func NewService(config Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	ownRelay := false
+	if store, ok := config.Store.(outbox.Store); ok && config.Relay == nil {
+		ownRelay = true
+		config.Relay, err = outbox.NewRelay(outbox.Config{Store: store, Publisher: config.Bus.Broker, Logger: config.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
 	return &Service{
-		config: config, router: router,
+		config: config, router: router, ownRelay: ownRelay,
 		handlers: map[reflect.Type]handler{}, topics: map[string]struct{}{}, diverted: map[string]messaging.BatchHandler{},
 	}, nil
 }
@@ -167,7 +176,17 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.subscribe(); err != nil {
 		return err
 	}
-	return s.router.Run(ctx)
+	if !s.ownRelay {
+		return s.router.Run(ctx)
+	}
+	// The router feeds the relay, so it stops first.
+	relayCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	relayed := make(chan error, 1)
+	go func() { relayed <- s.config.Relay.Run(relayCtx) }()
+	err := s.router.Run(ctx)
+	stop()
+	return errors.Join(err, <-relayed)
 }
 
 func (s *Service) subscribe() error {

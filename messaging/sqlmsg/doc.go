@@ -10,10 +10,8 @@
 //	db, err := sqlmsg.Open(ctx, "sqlite:flights.db")
 //	store, err := sqlmsg.NewStore(db, sqlmsg.Config{})
 //	err = store.Migrate(ctx)
-//	relay, err := outbox.NewRelay(outbox.Config{Store: store, Publisher: broker})
-//	svc, err := inbox.NewService(inbox.Config{Name: "flights", Bus: bus, Store: store, Relay: relay})
+//	svc, err := inbox.NewService(inbox.Config{Name: "flights", Bus: bus, Store: store})
 //	sqlmsg.Handle(svc, func(ctx context.Context, tx sqlx.ExtContext, cmd BookFlight) (FlightBooked, error) { … })
-//	go relay.Run(ctx)
 //	err = svc.Run(ctx)
 //
 // # Ordering

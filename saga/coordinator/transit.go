@@ -174,6 +174,9 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 		return fmt.Errorf("%w: no instance %q", saga.ErrNotFound, t.id)
 	}
 	def, known := c.byHash[t.state.Hash]
+	if act, ok := r.input.(saga.Act); ok && act.Action == saga.Force {
+		def, known = c.cfg.Definitions[0], true // an end by force needs no definition of its own
+	}
 	if !known {
 		reason := fmt.Sprintf("no definition %s with hash %s is registered: deploy a version that has it", t.state.Definition, t.state.Hash)
 		c.park(t, reason)
