@@ -1,6 +1,9 @@
 package messaging
 
-import "strconv"
+import (
+	"maps"
+	"strconv"
+)
 
 // The headers that tie a reply to its command. A participant echoes those of the command.
 const (
@@ -62,9 +65,7 @@ func CorrelationOf(m Message) (c Correlation, ok bool) {
 // Stamp returns m with c in its headers.
 func (c Correlation) Stamp(m Message) Message {
 	headers := make(map[string]string, len(m.Headers)+5)
-	for k, v := range m.Headers {
-		headers[k] = v
-	}
+	maps.Copy(headers, m.Headers)
 	headers[HeaderSaga] = c.Saga
 	headers[HeaderNode] = c.Node
 	headers[HeaderDirection] = string(c.Direction)

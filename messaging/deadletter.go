@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -55,9 +56,7 @@ func DeadLetterTopic(p Publisher) DeadLetters {
 	return DeadLetterFunc(func(ctx context.Context, d DeadLetter) error {
 		m := d.Message
 		headers := make(map[string]string, len(m.Headers)+5)
-		for name, value := range m.Headers {
-			headers[name] = value
-		}
+		maps.Copy(headers, m.Headers)
 		headers[HeaderDeadLetterReason] = shorten(d.Reason)
 		headers[HeaderDeadLetterTopic] = m.Topic
 		headers[HeaderDeadLetterSubscription] = d.Subscription

@@ -137,6 +137,7 @@ func (rt *route) verdict(ctx context.Context, m Message, err error) Disposition 
 		return Disposition{Redeliver: true, After: max(after, 0)}
 	case Terminal:
 		return rt.bury(ctx, m, err, rt.attempts.add(m, false).failures)
+	case Transient:
 	}
 	if ctx.Err() != nil { // a handler cut short has not failed
 		return Disposition{Redeliver: true}

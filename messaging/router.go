@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -101,8 +102,8 @@ func (r *Router) Handle(s Subscription, h Handler) error {
 		s.MaxBatch = 1
 	}
 	h = Recover(h)
-	for i := len(r.config.Middleware) - 1; i >= 0; i-- {
-		h = r.config.Middleware[i](h)
+	for _, v := range slices.Backward(r.config.Middleware) {
+		h = v(h)
 	}
 	return r.add(&route{subscription: s, handle: h})
 }

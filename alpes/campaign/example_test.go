@@ -63,8 +63,7 @@ func ExampleService() {
 	fmt.Println(registered.ID, err)
 
 	_, err = campaigns.Register(ctx, campaign.Register{Name: "Summer", Budget: "lots", Currency: "USD", BrandID: "brand-7"})
-	var refusal *messaging.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*messaging.Refusal](err); ok {
 		fmt.Println(refusal.Event.(campaign.RegistrationFailed).Reason)
 	}
 

@@ -46,8 +46,7 @@ func ExampleService() {
 	fmt.Println(registered.Name, registered.Type, err)
 
 	_, err = partners.Register(ctx, partner.Register{CampaignID: "c-1", Name: "MALLORY", Type: "afiliado"})
-	var refusal *messaging.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*messaging.Refusal](err); ok {
 		fmt.Println(refusal.Event.(partner.RegistrationFailed).Reason)
 	}
 

@@ -52,8 +52,7 @@ func (e *Error) Unwrap() error { return e.sentinel }
 
 // Reason returns what an event should say of err: the reason of an [*Error] in its chain, else err's text.
 func Reason(err error) string {
-	var invalid *Error
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*Error](err); ok {
 		return invalid.Reason()
 	}
 	return err.Error()

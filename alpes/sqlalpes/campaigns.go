@@ -52,18 +52,7 @@ func (r campaignRow) snapshot() campaign.Snapshot {
 	}
 }
 
-func (r campaignRow) view() campaign.View {
-	s := r.snapshot()
-	return campaign.View{
-		ID:           s.ID,
-		Name:         s.Name,
-		Budget:       s.Budget,
-		Currency:     s.Currency,
-		BrandID:      s.BrandID,
-		Participants: s.Participants,
-		Status:       s.Status,
-	}
-}
+func (r campaignRow) view() campaign.View { return campaign.View(r.snapshot()) }
 
 // Add implements [campaign.Repository].
 func (r *Campaigns) Add(ctx context.Context, c campaign.Campaign) error {

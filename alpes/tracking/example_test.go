@@ -40,8 +40,7 @@ func ExampleService() {
 	fmt.Println(registered.PartnerID, err)
 
 	_, err = events.Register(ctx, cmd)
-	var refusal *messaging.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*messaging.Refusal](err); ok {
 		fmt.Println(refusal.Event.(tracking.RegistrationFailed).Reason)
 	}
 

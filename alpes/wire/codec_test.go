@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -103,9 +104,7 @@ func TestEncodeSetsKeyAndHeaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]string{avromsg.HeaderFingerprint: schema.Fingerprint()}
-		for name, value := range c.headers {
-			want[name] = value
-		}
+		maps.Copy(want, c.headers)
 		if m.Key != c.key || !reflect.DeepEqual(m.Headers, want) {
 			t.Errorf("%T: key %q, headers %v, want %q, %v", c.v, m.Key, m.Headers, c.key, want)
 		}

@@ -1,6 +1,7 @@
 package avromsg_test
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -49,9 +50,9 @@ func ExampleParseSchema() {
 		return
 	}
 	data, err := s.Marshal(map[string]any{"x": int64(-1)})
-	fmt.Println(s.Name(), s.Fingerprint(), data, err)
+	fmt.Println(s.Name(), s.Fingerprint(), hex.EncodeToString(data), err)
 	// Output:
-	// Point 66e61270bd708e2f [1] <nil>
+	// Point 66e61270bd708e2f 01 <nil>
 }
 
 func ExampleResolve() {

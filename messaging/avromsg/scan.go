@@ -115,8 +115,7 @@ func (e *scanError) Error() string { return "field " + e.path + ": " + e.err.Err
 func (e *scanError) Unwrap() error { return e.err }
 
 func inField(name string, err error) error {
-	var inner *scanError
-	if errors.As(err, &inner) {
+	if inner, ok := errors.AsType[*scanError](err); ok {
 		return &scanError{path: fieldPath(name, inner.path), err: inner.err}
 	}
 	return &scanError{path: name, err: err}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/hamba/avro/v2"
@@ -163,8 +164,8 @@ func clip(v reflect.Value) {
 			return
 		}
 		if v.Kind() == reflect.Interface && v.CanSet() {
-			if b, ok := v.Interface().([]byte); ok {
-				v.Set(reflect.ValueOf(b[:len(b):len(b)]))
+			if b, ok := reflect.TypeAssert[[]byte](v); ok {
+				v.Set(reflect.ValueOf(slices.Clip(b)))
 				return
 			}
 		}

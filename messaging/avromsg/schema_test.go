@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,7 @@ func TestUnmarshalRefusesEveryTruncation(t *testing.T) {
 	}
 	for _, tail := range []byte{0, 2, 255} {
 		var v everything
-		if err := s.Unmarshal(append(data[:len(data):len(data)], tail), &v); !errors.Is(err, messaging.ErrMalformed) {
+		if err := s.Unmarshal(append(slices.Clip(data), tail), &v); !errors.Is(err, messaging.ErrMalformed) {
 			t.Errorf("trailing byte %d: got %v", tail, err)
 		}
 	}

@@ -258,8 +258,9 @@ func (w *work) handle(ctx context.Context, u *unit) error {
 		w.put(u.undo, Entry{Epoch: u.correlation.Epoch, Outcome: messaging.Nothing, Reply: reply})
 		w.reply(reply)
 		return nil
+	default: // Run
+		return w.execute(ctx, u, mine)
 	}
-	return w.execute(ctx, u, mine)
 }
 
 // execute runs the handler in a savepoint; its refusal is an answer, but has no effect.

@@ -27,7 +27,7 @@ func (h *laneHeap) Swap(i, j int) {
 }
 
 func (h *laneHeap) Push(x any) {
-	l := x.(*lane)
+	l := x.(*lane) //nolint:errcheck,forcetypeassert // the heap holds nothing else
 	l.place = len(h.lanes)
 	h.lanes = append(h.lanes, l)
 }

@@ -151,8 +151,8 @@ func doneAfterAck(s *stage) {
 	first.next(s, 1)
 	receive(s, arrived, "message at the second subscription")
 	select {
-	case <-p.outcomes:
-		s.Error("done was called before the second subscription acknowledged")
+	case err := <-p.outcomes:
+		s.Errorf("done was called with %v before the second subscription acknowledged", err)
 		close(release)
 		return
 	case <-time.After(s.features.Glance):

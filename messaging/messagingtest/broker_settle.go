@@ -130,9 +130,9 @@ func subscribeSettles(s *stage) {
 	receive(s, arrived, "message")
 	c.cancel()
 	select {
-	case <-c.ended:
+	case err := <-c.ended:
 		close(release)
-		s.Fatal("Subscribe returned while its receiver had a message")
+		s.Fatalf("Subscribe returned %v while its receiver had a message", err)
 	case <-time.After(s.features.Glance):
 	}
 	close(release)

@@ -141,12 +141,54 @@ func keySharedOrder(s *stage) {
 	q := newSequence(s, keys*n)
 	sub := s.on(messaging.KeyShared, "one")
 	sub.MaxBatch = 7
+	receiver := s.holdFirst(q.receive)
 	for range 3 {
-		s.subscribe(sub, q.receive)
+		s.subscribe(sub, receiver)
 	}
 	p := s.publish(s.interleave(keys, n)...)
 	receive(s, q.all, "acknowledgement of all messages")
 	p.succeeds()
+}
+
+// holdFirst returns a receiver that keeps its first batch for a glance and fails the test if another call gets a message
+// of one of the batch's keys meanwhile.
+func (s *stage) holdFirst(next messaging.Receiver) messaging.Receiver {
+	var mu sync.Mutex
+	var held map[string]bool
+	first := make(chan struct{}, 1)
+	first <- struct{}{}
+	overtaken := make(chan struct{})
+	overtake := sync.OnceFunc(func() { close(overtaken) })
+	hold := func(keys map[string]bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		held = keys
+	}
+	return func(ctx context.Context, batch []messaging.Message) []messaging.Disposition {
+		select {
+		case <-first:
+			keys := map[string]bool{}
+			for _, m := range batch {
+				keys[m.Key] = true
+			}
+			hold(keys)
+			select {
+			case <-overtaken:
+			case <-time.After(s.features.Glance):
+			}
+			hold(nil)
+		default:
+			mu.Lock()
+			for _, m := range batch {
+				if held[m.Key] {
+					s.Errorf("a message of key %q was delivered while an earlier one was being handled", m.Key)
+					overtake()
+				}
+			}
+			mu.Unlock()
+		}
+		return next(ctx, batch)
+	}
 }
 
 func exclusiveOrder(s *stage) {

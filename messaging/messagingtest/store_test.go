@@ -3,6 +3,7 @@ package messagingtest_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -280,9 +281,9 @@ func brokenOutboxes() map[string]struct {
 		fails string
 		make  func() (inbox.Store, outbox.Store)
 	}
-	both := func(make func() *store) func() (inbox.Store, outbox.Store) {
+	both := func(newStore func() *store) func() (inbox.Store, outbox.Store) {
 		return func() (inbox.Store, outbox.Store) {
-			s := make()
+			s := newStore()
 			return s, s
 		}
 	}
@@ -429,9 +430,7 @@ func (c *cursor) InTx(ctx context.Context, fn func(context.Context, inbox.Tx) er
 	if c.rows == nil {
 		c.rows = map[int]messaging.Message{}
 	}
-	for seq, m := range mine {
-		c.rows[seq] = m
-	}
+	maps.Copy(c.rows, mine)
 	return err
 }
 

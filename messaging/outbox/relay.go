@@ -290,7 +290,7 @@ func (r *Relay) settle(out context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(out), r.config.Grace)
 	defer cancel()
 	if err := r.deletePublished(ctx); err != nil {
-		r.config.Logger.Warn("outbox: rows of published messages remain and will be published again", "error", err)
+		r.config.Logger.WarnContext(ctx, "outbox: rows of published messages remain and will be published again", "error", err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (r *Relay) storeLoop(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			failures++
 			retry = time.After(r.config.Backoff.Delay(failures, "outbox"))
-			r.config.Logger.Warn("outbox: the table fails, trying again", "attempt", failures, "error", err)
+			r.config.Logger.WarnContext(ctx, "outbox: the table fails, trying again", "attempt", failures, "error", err)
 		}
 	}
 }
@@ -121,16 +121,21 @@ func (r *Relay) load(ctx context.Context) error {
 			return nil
 		}
 		if len(rows) < page {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if r.missed {
-				signal(r.storing)
-			} else {
-				r.behind = false
-			}
+			r.caughtUp()
 			return nil
 		}
 	}
+}
+
+// caughtUp notes that memory holds all that the table has, unless something was enqueued in vain meanwhile.
+func (r *Relay) caughtUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.missed {
+		signal(r.storing)
+		return
+	}
+	r.behind = false
 }
 
 // admit takes the rows that are not known; full says that some found no room.

@@ -25,8 +25,7 @@ func BenchmarkService(b *testing.B) {
 			relay := a.relay()
 			a.runRelay(relay)
 			a.serve(relay)
-			ctx, stopReading := context.WithCancel(context.Background())
-			defer stopReading()
+			ctx := b.Context()
 			go func() {
 				for {
 					select {

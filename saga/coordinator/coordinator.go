@@ -136,7 +136,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRelay()
 	defer stopLoop()
-	loopDone := goRun(func() error { c.loop(loopCtx); return nil })
+	loopDone := make(chan struct{})
+	go func() {
+		defer close(loopDone)
+		c.loop(loopCtx)
+	}()
 	relayDone := goRun(func() error {
 		if !c.ownRelay {
 			return nil

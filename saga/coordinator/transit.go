@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -123,7 +124,7 @@ func (t *transit) restart(loaded saga.State) {
 	}
 }
 
-// merge adds records that were asked for. An item that was wanted and is not there would be asked for for ever.
+// merge adds records that were asked for. An item that was wanted and is not there would be asked for again and again.
 func (t *transit) merge(loaded saga.State, keys []string) error {
 	for _, key := range keys {
 		if key == "" {
@@ -142,9 +143,7 @@ func (t *transit) merge(loaded saga.State, keys []string) error {
 
 func withRecord(items map[string]saga.Record, key string, r saga.Record) map[string]saga.Record {
 	next := make(map[string]saga.Record, len(items)+1)
-	for k, v := range items {
-		next[k] = v
-	}
+	maps.Copy(next, items)
 	next[key] = r
 	return next
 }
@@ -154,8 +153,7 @@ func (c *Coordinator) run(t *transit) []string {
 	for ; t.next < len(t.requests); t.next++ {
 		r := t.requests[t.next]
 		err := c.decideOne(t, r)
-		var need *saga.NeedError
-		if errors.As(err, &need) {
+		if need, ok := errors.AsType[*saga.NeedError](err); ok {
 			return need.Keys
 		}
 		r.err = err

@@ -23,14 +23,14 @@ import (
 
 // App is the wired system. Make one with [New] and run it once.
 type App struct {
-	cfg      Config
-	db       *sqlmsg.DB
-	messages *sqlmsg.Store
-	sagas    *sqlsaga.Store
-	broker   *memmsg.Broker
-	bus      messaging.Bus
-	relay    *outbox.Relay
-	registry *saga.Definition[registration.Registration]
+	cfg        Config
+	db         *sqlmsg.DB
+	messages   *sqlmsg.Store
+	sagas      *sqlsaga.Store
+	broker     *memmsg.Broker
+	bus        messaging.Bus
+	relay      *outbox.Relay
+	definition *saga.Definition[registration.Registration]
 
 	coordinator *coordinator.Coordinator // nil where campaign does not run here
 	services    []*inbox.Service
@@ -45,7 +45,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, ready: make(chan struct{}), registry: registration.Define()}
+	a := &App{cfg: cfg, ready: make(chan struct{}), definition: registration.Define()}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -147,7 +147,7 @@ func (a *App) wireCoordinator(context.Context) error {
 		return nil
 	}
 	c, err := coordinator.New(coordinator.Config{
-		Store: a.sagas, Bus: a.bus, Definitions: []saga.Any{a.registry}, Relay: a.relay, DeadLetters: a.messages,
+		Store: a.sagas, Bus: a.bus, Definitions: []saga.Any{a.definition}, Relay: a.relay, DeadLetters: a.messages,
 		Subscriptions: map[string]string{
 			wire.TopicCampaignEvents: coordinatorSubscription,
 			wire.TopicPartnerEvents:  wire.SubscriptionPartnerEvents,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,7 +72,7 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	}
 	config := web.Config{
 		Bus: a.bus, Campaigns: web.CampaignsOn(queries), Partners: web.PartnersOn(queries), Events: web.EventsOn(queries),
-		Definitions: []saga.Any{a.registry}, Ready: a.isReady, Version: Version, Logger: a.logger("http"),
+		Definitions: []saga.Any{a.definition}, Ready: a.isReady, Version: Version, Logger: a.logger("http"),
 		SagasAt: "http://" + a.host(Campaign),
 	}
 	if err := a.askRemotely(&config); err != nil {
@@ -131,12 +132,7 @@ type server struct {
 }
 
 func (s *server) serves(service string) bool {
-	for _, own := range s.services {
-		if own == service {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.services, service)
 }
 
 func (s *server) url() string { return "http://" + s.listener.Addr().String() }

@@ -124,7 +124,7 @@ func (a *App) startRegistration(ctx context.Context, m messaging.Message) error 
 	if occurred.IsZero() {
 		occurred = time.Now()
 	}
-	_, err = coordinator.Start(ctx, a.coordinator, a.registry, registration.Registration{
+	_, err = coordinator.Start(ctx, a.coordinator, a.definition, registration.Registration{
 		Campaign: command, OccurredAt: occurred.UTC().Truncate(time.Millisecond),
 	}, coordinator.Key(command.ID))
 	if errors.Is(err, saga.ErrData) {
