@@ -32,6 +32,7 @@ type serveCommand struct {
 	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
 	PartnerHost    string   `help:"Where the partner service is, for a bff without it." default:"127.0.0.1:8002" env:"PARTNER_HOST"`
 	TrackingHost   string   `help:"Where the tracking service is, for a bff without it." default:"127.0.0.1:8003" env:"TRAKING_HOST"`
+	Token          string   `help:"Clients have to send this as a bearer token. Default: none, everyone may do everything." env:"ALPES_TOKEN"`
 	LogLevel       string   `help:"Lowest level of the log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ALPES_LOG_LEVEL"`
 	LogJSON        bool     `help:"Log as JSON." name:"log-json" env:"ALPES_LOG_JSON"`
 }
@@ -44,7 +45,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	system, err := app.New(ctx, app.Config{
 		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Services: c.Services,
-		PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit,
+		PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
 		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
 		Logger: logger,
 	})

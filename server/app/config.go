@@ -41,6 +41,9 @@ type Config struct {
 	TrackingLimit int
 	// Hosts are where the services that do not run here are, by name, as host:port. Zero means 127.0.0.1 and their original ports.
 	Hosts map[string]string
+	// Token is what clients have to send as "Authorization: Bearer TOKEN"; /healthz and /readyz are open. Zero means that
+	// everyone may do everything, as with the original.
+	Token string
 	// Grace bounds how long a stop waits for HTTP requests under way. Zero means 10 s.
 	Grace time.Duration
 	// Observe is told every transition of a saga; see [coordinator.Config]. Nil means nobody watches.

@@ -78,6 +78,9 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	if err := a.askRemotely(&config); err != nil {
 		return nil, err
 	}
+	if a.cfg.Token != "" {
+		config.Authorize = web.BearerToken(a.cfg.Token)
+	}
 	if a.coordinator != nil {
 		config.Sagas, config.Actor = a.sagas, a.coordinator
 	}
