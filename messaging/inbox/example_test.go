@@ -9,7 +9,7 @@ import (
 	"github.com/alpespartners/alpespartners/messaging/memmsg"
 )
 
-// A participant without a database. It refuses the second booking; both replies are in the outbox.
+// A participant without a database. It refuses the second booking; its replies go out by its own relay.
 func ExampleHandle() {
 	type Book struct{ Seat string }
 	type Booked struct{ Seat string }
@@ -38,23 +38,33 @@ func ExampleHandle() {
 	go func() { ended <- service.Run(ctx) }()
 	<-service.Ready()
 
+	replies := make(chan messaging.Message)
+	listening := make(chan struct{})
+	go func() {
+		all := messaging.Subscription{Topic: "events", Name: "console"}
+		ended <- broker.Subscribe(ctx, all, func() { close(listening) }, func(_ context.Context, batch []messaging.Message) []messaging.Disposition {
+			for _, m := range batch {
+				replies <- m
+			}
+			return make([]messaging.Disposition, len(batch))
+		})
+	}()
+	<-listening
 	for _, saga := range []string{"trip-1", "trip-2"} {
 		m, _ := codec.Encode(Book{Seat: "12A"})
 		m = messaging.Correlation{Saga: saga, Node: "flight", Direction: messaging.Do}.Stamp(m)
 		if err := messaging.Publish(ctx, broker, m); err != nil { // returns when the service has committed
 			fmt.Println(err)
 		}
-	}
-	stop()
-	fmt.Println(<-ended)
-	replies, _ := store.Pending(context.Background(), 0, 10)
-	for _, r := range replies {
+		r := <-replies
 		fmt.Println(r.Header(messaging.HeaderSaga), r.Type, r.Header(messaging.HeaderOutcome))
 	}
+	stop()
+	fmt.Println(<-ended, <-ended)
 	// Output:
-	// <nil>
 	// trip-1 booked success
 	// trip-2 refused failure
+	// <nil> <nil>
 }
 
 func ExampleNewMemory() {
