@@ -18,7 +18,7 @@ type Coordinator struct {
 	relay    *outbox.Relay
 	ownRelay bool
 	router   *messaging.Router
-	requests chan *request
+	requests chan []*request
 	waiters  waiters
 
 	lifecycle sync.Mutex
@@ -48,7 +48,7 @@ func New(config Config) (*Coordinator, error) {
 	}
 	c := &Coordinator{
 		cfg: cfg, byHash: map[string]saga.Any{}, relay: cfg.Relay,
-		requests: make(chan *request), closed: make(chan struct{}),
+		requests: make(chan []*request), closed: make(chan struct{}),
 	}
 	for _, d := range cfg.Definitions {
 		c.byHash[d.Hash()] = d
@@ -166,10 +166,10 @@ func goRun(run func() error) <-chan error {
 	return done
 }
 
-// submit gives the loop a request.
-func (c *Coordinator) submit(ctx context.Context, r *request) error {
+// submit gives the loop requests that are to be committed together.
+func (c *Coordinator) submit(ctx context.Context, requests ...*request) error {
 	select {
-	case c.requests <- r:
+	case c.requests <- requests:
 		return nil
 	case <-c.closed:
 		return ErrClosed

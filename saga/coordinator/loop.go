@@ -24,8 +24,8 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case <-ctx.Done():
 			l.abandon()
 			return
-		case r := <-c.requests:
-			l.take(r)
+		case requests := <-c.requests:
+			l.take(requests)
 		case <-timer.C:
 		}
 		l.gather()
@@ -53,13 +53,12 @@ func (l *loop) sleep() time.Duration {
 	return max(0, min(l.wake.Sub(l.c.cfg.Now()), l.c.cfg.Recheck))
 }
 
-// take adds a request to the batch. An empty one only asks for a look at the store.
-func (l *loop) take(r *request) {
-	if r.input == nil {
+// take adds requests to the batch. None at all ask for a look at the store.
+func (l *loop) take(requests []*request) {
+	if len(requests) == 0 {
 		l.wake = l.c.cfg.Now()
-		return
 	}
-	l.batch = append(l.batch, r)
+	l.batch = append(l.batch, requests...)
 }
 
 // gather adds whatever else is there.
@@ -68,8 +67,8 @@ func (l *loop) gather() {
 	l.carry = nil
 	for len(l.batch) < l.c.cfg.MaxBatch {
 		select {
-		case r := <-l.c.requests:
-			l.take(r)
+		case requests := <-l.c.requests:
+			l.take(requests)
 		default:
 			return
 		}

@@ -21,7 +21,7 @@ func (c *Coordinator) replies(ctx context.Context, batch []messaging.Message) []
 	}
 	errs := make([]error, len(batch))
 	answered := make(chan outcome, len(batch))
-	waiting := 0
+	var requests []*request
 	for i, m := range batch {
 		r, err := c.request(m)
 		if err != nil || r == nil {
@@ -29,13 +29,17 @@ func (c *Coordinator) replies(ctx context.Context, batch []messaging.Message) []
 			continue
 		}
 		r.reply = func(_ saga.State, err error) { answered <- outcome{i, err} }
-		if err := c.submit(context.WithoutCancel(ctx), r); err != nil {
-			errs[i] = err
-			continue
-		}
-		waiting++
+		requests = append(requests, r)
 	}
-	for range waiting {
+	if len(requests) == 0 {
+		return errs
+	}
+	if err := c.submit(context.WithoutCancel(ctx), requests...); err != nil {
+		for _, r := range requests {
+			r.answer(saga.State{}, err)
+		}
+	}
+	for range requests {
 		o := <-answered
 		errs[o.i] = verdict(o.err)
 	}

@@ -101,7 +101,7 @@ func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any
 // Wake makes the coordinator look at the store now: call it after a start [Within] a transaction was committed.
 func (c *Coordinator) Wake(ctx context.Context) error {
 	c.relay.Wake()
-	return c.submit(ctx, &request{})
+	return c.submit(ctx)
 }
 
 // Act applies an operator's action and returns the instance after it. Errors: [saga.ErrNotFound], [saga.ErrConflict],
