@@ -1,0 +1,161 @@
+package sagatest
+
+import (
+	"context"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
+)
+
+// Store is all that a store of sagas does.
+type Store interface {
+	coordinator.Store
+	coordinator.Reader
+	outbox.Store
+}
+
+// RunStore tests a store against its contract. newStore returns an empty store, or one that other cases use too.
+func RunStore(t *testing.T, newStore func(t *testing.T) Store) {
+	for _, c := range cases() {
+		t.Run(c.promise, func(t *testing.T) {
+			t.Parallel()
+			c.run(&stage{T: t, store: newStore(t), tag: rand.Text()})
+		})
+	}
+}
+
+type storeCase struct {
+	promise string
+	run     func(*stage)
+}
+
+func cases() []storeCase {
+	return []storeCase{
+		{"LoadLeavesOutWhatDoesNotExist", loadMissing},
+		{"CommitThenLoadReturnsEveryField", roundTrip},
+		{"LoadBringsOnlyTheWantedRecords", wantedRecords},
+		{"NilDataKeepsWhatIsStored", nilDataKeeps},
+		{"CreatingTwiceConflicts", createTwice},
+		{"AStaleVersionWritesNothingAndTheRestOfTheBatchIsWritten", staleVersion},
+		{"OneOfManyConcurrentCommitsWins", concurrentCommits},
+		{"ACancelledContextCommitsNothing", cancelledCommit},
+		{"NothingIsSharedWithTheCaller", nothingShared},
+		{"DueIsEarliestFirstAndBounded", dueOrder},
+		{"DueTellsTheNextWakeUp", dueNext},
+		{"DueFindsItems", dueItems},
+		{"DuePassesOverTerminalAndOrphanedInstances", duePassesOver},
+		{"AdoptMakesOrphansDueAgain", adopt},
+		{"TheLogIsInOrderAndPaged", logOrder},
+		{"AuditsAreKept", audits},
+		{"ItemsArePagedInTheOrderOfCreation", itemPages},
+		{"ListIsNewestFirstFilteredAndPaged", list},
+		{"AMalformedCursorIsErrCursor", malformedCursor},
+		{"GetOfAnUnknownInstanceIsErrNotFound", getUnknown},
+		{"OutboxRowsAreThereIffTheChangeWasCommitted", outboxRows},
+		{"IdsAndKeysAreCaseSensitiveAndOddTextSurvives", oddText},
+		{"BigDataSurvives", bigData},
+	}
+}
+
+// stage is a case's store with the helpers that cases share. Ids begin with the tag.
+type stage struct {
+	*testing.T
+	store Store
+	tag   string
+}
+
+// epoch is when the cases' instances were started, to the microsecond.
+func epoch() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC) }
+
+func (s *stage) id(name string) saga.ID { return saga.ID(s.tag + "-" + name) }
+
+// state is a new instance, at version 1, with a root record.
+func (s *stage) state(name string) saga.State {
+	return saga.State{
+		ID: s.id(name), Definition: "trip", Hash: s.tag, Status: saga.Running, Version: 1, Started: epoch(), Updated: epoch(),
+		Root: saga.Record{Data: []byte(`{"a":1}`), Nodes: []saga.NodeState{{}, {Phase: saga.PhaseDoing, Attempt: 1}}},
+	}
+}
+
+// create returns the change that makes the instance.
+func create(state saga.State) coordinator.Change {
+	return coordinator.Change{State: state, Records: saga.Changed(saga.State{}, state), Log: []coordinator.LogEntry{
+		{Version: state.Version, At: epoch(), Log: saga.Log{Kind: saga.LogStarted}},
+	}}
+}
+
+// update returns the change that leads from one state to the next.
+func update(before, after saga.State) coordinator.Change {
+	return coordinator.Change{Before: before.Version, State: after, Records: saga.Changed(before, after)}
+}
+
+// next is the state's successor, to be modified by the caller.
+func next(state saga.State) saga.State {
+	state.Version++
+	state.Updated = state.Updated.Add(time.Second)
+	return state
+}
+
+// commit commits the changes and wants no conflicts.
+func (s *stage) commit(changes ...coordinator.Change) {
+	s.Helper()
+	conflicts, err := s.store.Commit(s.Context(), changes)
+	if err != nil || len(conflicts) > 0 {
+		s.Fatalf("Commit: conflicts %v, %v", conflicts, err)
+	}
+}
+
+// load returns the instance with the wanted records.
+func (s *stage) load(id saga.ID, keys ...string) saga.State {
+	s.Helper()
+	found, err := s.store.Load(s.Context(), []coordinator.Want{{ID: id, Keys: keys}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	state, ok := found[id]
+	if !ok {
+		s.Fatalf("Load does not find %s", id)
+	}
+	return state
+}
+
+// pending returns the ids of the case's own messages in the outbox.
+func (s *stage) pending() map[string]messaging.Message {
+	s.Helper()
+	own := map[string]messaging.Message{}
+	for offset := 0; ; offset += 100 {
+		page, err := s.store.Pending(s.Context(), offset, 100)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, m := range page {
+			if m.Topic == s.tag {
+				own[m.ID] = m
+			}
+		}
+		if len(page) < 100 {
+			return own
+		}
+	}
+}
+
+// due returns the case's own due records and the next wake-up time.
+func (s *stage) due(now time.Time, limit int) ([]coordinator.Wake, time.Time) {
+	s.Helper()
+	due, nextWake, err := s.store.Due(s.Context(), now, limit)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return due, nextWake
+}
+
+func cancelled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
