@@ -3,11 +3,16 @@ package memsaga_test
 import (
 	"testing"
 
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
 	"github.com/alpespartners/alpespartners/saga/memsaga"
 	"github.com/alpespartners/alpespartners/saga/sagatest"
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	sagatest.RunStore(t, func(*testing.T) sagatest.Store { return memsaga.New() })
+	sagatest.RunStore(t, sagatest.StoreHarness{New: func(*testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
+		s := memsaga.New()
+		return s, s, s
+	}})
 }

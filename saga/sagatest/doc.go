@@ -1,7 +1,10 @@
 // Package sagatest is the test kit for sagas: [RunStore] is the suite that every store of a coordinator passes.
 //
 //	func TestStore(t *testing.T) {
-//		sagatest.RunStore(t, func(t *testing.T) sagatest.Store { return newStore(t) })
+//		sagatest.RunStore(t, sagatest.StoreHarness{New: func(t *testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
+//			s := newStore(t)
+//			return s, s, s
+//		}})
 //	}
 //
 // Each case is a promise of [coordinator.Store], [coordinator.Reader] or of the outbox filled by a commit, named as a sentence. Cases run

@@ -12,19 +12,22 @@ import (
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
-// Store is all that a store of sagas does.
-type Store interface {
-	coordinator.Store
-	coordinator.Reader
-	outbox.Store
+// StoreHarness is what [RunStore] needs to know about a store.
+type StoreHarness struct {
+	// New returns the roles of an empty store, or of one that other cases use too. They are one store, so that usually they are one value. Required.
+	New func(t *testing.T) (coordinator.Store, coordinator.Reader, outbox.Store)
 }
 
-// RunStore tests a store against its contract. newStore returns an empty store, or one that other cases use too.
-func RunStore(t *testing.T, newStore func(t *testing.T) Store) {
+// RunStore tests a store against its contract.
+func RunStore(t *testing.T, h StoreHarness) {
+	if h.New == nil {
+		t.Fatal("sagatest: StoreHarness needs New")
+	}
 	for _, c := range cases() {
 		t.Run(c.promise, func(t *testing.T) {
 			t.Parallel()
-			c.run(&stage{T: t, store: newStore(t), tag: rand.Text()})
+			store, reader, outbox := h.New(t)
+			c.run(&stage{T: t, store: store, reader: reader, outbox: outbox, tag: rand.Text()})
 		})
 	}
 }
@@ -65,8 +68,10 @@ func cases() []storeCase {
 // stage is a case's store with the helpers that cases share. Ids begin with the tag.
 type stage struct {
 	*testing.T
-	store Store
-	tag   string
+	store  coordinator.Store
+	reader coordinator.Reader
+	outbox outbox.Store
+	tag    string
 }
 
 // epoch is when the cases' instances were started, to the microsecond.
@@ -129,7 +134,7 @@ func (s *stage) pending() map[string]messaging.Message {
 	s.Helper()
 	own := map[string]messaging.Message{}
 	for offset := 0; ; offset += 100 {
-		page, err := s.store.Pending(s.Context(), offset, 100)
+		page, err := s.outbox.Pending(s.Context(), offset, 100)
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -123,13 +123,13 @@ func logOrder(s *stage) {
 	u.Log = []coordinator.LogEntry{line(2, 0, "c"), line(2, 1, "d")}
 	s.commit(u)
 	want := []coordinator.LogEntry{line(1, 0, "a"), line(1, 1, "b"), line(2, 0, "c"), line(2, 1, "d")}
-	if got, err := s.store.History(s.Context(), first.ID, 0, 10); err != nil || !reflect.DeepEqual(got, want) {
+	if got, err := s.reader.History(s.Context(), first.ID, 0, 10); err != nil || !reflect.DeepEqual(got, want) {
 		s.Errorf("History: %+v, %v", got, err)
 	}
-	if got, err := s.store.History(s.Context(), first.ID, 1, 2); err != nil || !reflect.DeepEqual(got, want[1:3]) {
+	if got, err := s.reader.History(s.Context(), first.ID, 1, 2); err != nil || !reflect.DeepEqual(got, want[1:3]) {
 		s.Errorf("History from 1, 2 lines: %+v, %v", got, err)
 	}
-	if got, err := s.store.History(s.Context(), s.id("unknown"), 0, 10); err != nil || len(got) != 0 {
+	if got, err := s.reader.History(s.Context(), s.id("unknown"), 0, 10); err != nil || len(got) != 0 {
 		s.Errorf("History of an unknown instance: %v, %v", got, err)
 	}
 }
@@ -143,7 +143,7 @@ func audits(s *stage) {
 		Before: "doing (stuck)", After: "skipped",
 	}}}
 	s.commit(u)
-	if got, err := s.store.Audits(s.Context(), first.ID); err != nil || !reflect.DeepEqual(got, u.Audit) {
+	if got, err := s.reader.Audits(s.Context(), first.ID); err != nil || !reflect.DeepEqual(got, u.Audit) {
 		s.Errorf("Audits: %+v, %v", got, err)
 	}
 }
@@ -162,11 +162,11 @@ func itemPages(s *stage) {
 	s.commit(create(first))
 	second := add(next(first), 11, 13)
 	s.commit(update(first, second))
-	page, err := s.store.Items(s.Context(), first.ID, 9, 3)
+	page, err := s.reader.Items(s.Context(), first.ID, 9, 3)
 	if err != nil || len(page) != 3 || page[0].Key != "rooms[9]" || page[1].Key != "rooms[10]" || page[2].Key != "rooms[11]" || string(page[2].Data) != "11" {
 		s.Errorf("items 9 to 11: %+v, %v", page, err)
 	}
-	if rest, err := s.store.Items(s.Context(), first.ID, 12, 10); err != nil || len(rest) != 1 {
+	if rest, err := s.reader.Items(s.Context(), first.ID, 12, 10); err != nil || len(rest) != 1 {
 		s.Errorf("items from 12: %+v, %v", rest, err)
 	}
 }
@@ -186,7 +186,7 @@ func list(s *stage) {
 	var got []saga.ID
 	cursor := ""
 	for pages := 0; ; pages++ {
-		page, nextCursor, err := s.store.List(s.Context(), coordinator.ListQuery{Definition: s.tag, Cursor: cursor, Limit: 3})
+		page, nextCursor, err := s.reader.List(s.Context(), coordinator.ListQuery{Definition: s.tag, Cursor: cursor, Limit: 3})
 		if err != nil || len(page) > 3 || pages > 3 {
 			s.Fatalf("page %d of %d instances, %v", pages, len(page), err)
 		}
@@ -203,11 +203,11 @@ func list(s *stage) {
 	if !slices.Equal(got, want) {
 		s.Errorf("List: %v, want %v", got, want)
 	}
-	running, _, err := s.store.List(s.Context(), coordinator.ListQuery{Definition: s.tag, Status: saga.Running})
+	running, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Definition: s.tag, Status: saga.Running})
 	if err != nil || len(running) != 3 {
 		s.Errorf("List of the running ones: %d, %v; want 3", len(running), err)
 	}
-	keyed, _, err := s.store.List(s.Context(), coordinator.ListQuery{Key: s.tag + "3"})
+	keyed, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Key: s.tag + "3"})
 	if err != nil || len(keyed) != 1 || keyed[0].ID != s.id("3") {
 		s.Errorf("List by key: %v, %v", keyed, err)
 	}
@@ -215,19 +215,19 @@ func list(s *stage) {
 
 func malformedCursor(s *stage) {
 	for _, cursor := range []string{"zzz", "-1", "1; DROP TABLE sagas", "9999999999999999999999"} {
-		if _, _, err := s.store.List(s.Context(), coordinator.ListQuery{Cursor: cursor}); !errors.Is(err, coordinator.ErrCursor) {
+		if _, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Cursor: cursor}); !errors.Is(err, coordinator.ErrCursor) {
 			s.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
 		}
 	}
 }
 
 func getUnknown(s *stage) {
-	if _, err := s.store.Get(s.Context(), s.id("unknown")); !errors.Is(err, saga.ErrNotFound) {
+	if _, err := s.reader.Get(s.Context(), s.id("unknown")); !errors.Is(err, saga.ErrNotFound) {
 		s.Errorf("Get: %v, want ErrNotFound", err)
 	}
 	state := s.state("a")
 	s.commit(create(state))
-	if got, err := s.store.Get(s.Context(), state.ID); err != nil || !reflect.DeepEqual(got, state) {
+	if got, err := s.reader.Get(s.Context(), state.ID); err != nil || !reflect.DeepEqual(got, state) {
 		s.Errorf("Get: %+v, %v, want %+v", got, err, state)
 	}
 }

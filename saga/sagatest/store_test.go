@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
+	"github.com/alpespartners/alpespartners/messaging/outbox"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 	"github.com/alpespartners/alpespartners/saga/memsaga"
@@ -265,11 +266,11 @@ func TestSuiteOnBrokenStore(t *testing.T) {
 	if !ok {
 		t.Skip("only in a child process of TestRunStoreFailsOnBrokenStores")
 	}
-	sagatest.RunStore(t, func(*testing.T) sagatest.Store {
+	sagatest.RunStore(t, sagatest.StoreHarness{New: func(*testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
 		s := &store{Store: memsaga.New()}
 		b.plant(s)
-		return s
-	})
+		return s, s, s
+	}})
 }
 
 func TestRunStoreFailsOnBrokenStores(t *testing.T) {

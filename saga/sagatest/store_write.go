@@ -147,11 +147,11 @@ func staleVersion(s *stage) {
 	if got := s.load(fresh.ID); got.Version != 2 || got.Reason != "in time" {
 		s.Errorf("the fresh change was not written: %+v", got)
 	}
-	lines, err := s.store.History(s.Context(), stale.ID, 0, 10)
+	lines, err := s.reader.History(s.Context(), stale.ID, 0, 10)
 	if err != nil || len(lines) != 1 {
 		s.Errorf("the stale change's log was written: %v, %v", lines, err)
 	}
-	if acts, err := s.store.Audits(s.Context(), stale.ID); err != nil || len(acts) != 0 {
+	if acts, err := s.reader.Audits(s.Context(), stale.ID); err != nil || len(acts) != 0 {
 		s.Errorf("the stale change's audit was written: %v, %v", acts, err)
 	}
 	if n := len(s.pending()); n != 0 {
@@ -225,7 +225,7 @@ func outboxRows(s *stage) {
 	if len(got) != 2 || got[s.tag+"1"].Headers["h"] != "v" || !bytes.Equal(got[s.tag+"1"].Payload, []byte{0, 1, 0xff}) {
 		s.Errorf("the outbox has %v", got)
 	}
-	if err := s.store.Delete(s.Context(), []string{s.tag + "1"}); err != nil {
+	if err := s.outbox.Delete(s.Context(), []string{s.tag + "1"}); err != nil {
 		s.Fatal(err)
 	}
 	if got := s.pending(); len(got) != 1 {
@@ -241,7 +241,7 @@ func oddText(s *stage) {
 	if got := s.load(lower.ID); got.Reason != odd || got.Key != lower.Key {
 		s.Errorf("odd text came back as %q and %q", got.Reason, got.Key)
 	}
-	page, _, err := s.store.List(s.Context(), coordinator.ListQuery{Key: lower.Key})
+	page, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Key: lower.Key})
 	if err != nil || len(page) != 1 || page[0].ID != lower.ID {
 		s.Errorf("List by the odd key: %v, %v", page, err)
 	}

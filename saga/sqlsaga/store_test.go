@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/alpespartners/alpespartners/messaging/outbox"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
 	"github.com/alpespartners/alpespartners/saga/sagatest"
 )
 
@@ -15,11 +17,11 @@ func TestStoreKeepsTheContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sagatest.RunStore(t, func(t *testing.T) sagatest.Store {
+			sagatest.RunStore(t, sagatest.StoreHarness{New: func(t *testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
 				t.Helper()
-				_, store := open(t, url(t))
-				return store
-			})
+				_, s := open(t, url(t))
+				return s, s, s
+			}})
 		})
 	}
 }
