@@ -49,8 +49,9 @@ type Config struct {
 	// Recheck is the longest time between two looks at the store's wake-up times, which finds those that another
 	// process left behind. Zero means one minute.
 	Recheck time.Duration
-	// Observe is called with every committed transition, in order for each instance, from the coordinator's own
-	// goroutine: it must not block. Nil means nobody watches.
+	// Observe is called with every transition that this coordinator knows it committed, in order for each instance, from its own
+	// goroutine: it must not block. Starts [Within] a transaction, and commits whose outcome the store could not tell, are not
+	// among them. Nil means nobody watches.
 	Observe func(Transition)
 	// Logger gets what fails. Zero means [slog.Default].
 	Logger *slog.Logger
@@ -96,7 +97,11 @@ func (c Config) validate() error {
 	need(c.MaxBatch > 0, "MaxBatch is negative")
 	need(c.Recheck > 0, "Recheck is negative")
 	seen := map[string]bool{}
-	for _, d := range c.Definitions {
+	for i, d := range c.Definitions {
+		if d == nil {
+			need(false, "Definitions[%d] is nil", i)
+			continue
+		}
 		need(!seen[d.Hash()], "the definition %s with hash %s is given twice", d.Name(), d.Hash())
 		seen[d.Hash()] = true
 		if c.Bus.Codec == nil {

@@ -56,7 +56,10 @@ func New(config Config) (*Coordinator, error) {
 	if err := c.makeRelay(); err != nil {
 		return nil, err
 	}
-	return c, c.makeRouter()
+	if err := c.makeRouter(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *Coordinator) makeRelay() error {
@@ -122,11 +125,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	c.running = true
 	c.lifecycle.Unlock()
 
-	hashes := make([]string, 0, len(c.byHash))
-	for hash := range c.byHash {
-		hashes = append(hashes, hash)
-	}
-	if err := c.cfg.Store.Adopt(ctx, hashes); err != nil {
+	if err := c.cfg.Store.Adopt(ctx, c.hashes(nil)); err != nil {
 		close(c.closed)
 		return fmt.Errorf("coordinator: take up parked instances: %w", err)
 	}
@@ -145,7 +144,13 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		if !c.ownRelay {
 			return nil
 		}
-		return c.relay.Run(relayCtx)
+		// A command that is answered before the subscriptions are there would wait for its time-out.
+		select {
+		case <-c.router.Ready():
+			return c.relay.Run(relayCtx)
+		case <-relayCtx.Done():
+			return nil
+		}
 	})
 	err := c.router.Run(ctx)
 	stopLoop()
@@ -158,6 +163,17 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		return fmt.Errorf("coordinator: %w", err)
 	}
 	return nil
+}
+
+// hashes returns those of the definitions, without the ones that are left out.
+func (c *Coordinator) hashes(without map[string]bool) []string {
+	hashes := make([]string, 0, len(c.byHash))
+	for hash := range c.byHash {
+		if !without[hash] {
+			hashes = append(hashes, hash)
+		}
+	}
+	return hashes
 }
 
 func goRun(run func() error) <-chan error {

@@ -2,20 +2,30 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 )
 
-// failurePause is how long the loop rests after the store failed, so that it does not spin.
-const failurePause = 100 * time.Millisecond
+const (
+	// failurePause is how long the loop leaves due records alone after a failure, so that it does not spin; with every further
+	// failure they wait twice as long, up to failurePauseMax, unless others are due.
+	failurePause    = 100 * time.Millisecond
+	failurePauseMax = 5 * time.Second
+	// maxSpoiled bounds how many instances are tried alone in vain before the store itself is held to be at fault.
+	maxSpoiled = 8
+)
 
 // loop is the coordinator's one goroutine that decides: it takes what has arrived, without waiting for more,
 // and commits it together. While it commits, the next batch gathers.
 func (c *Coordinator) loop(ctx context.Context) {
 	defer close(c.closed)
-	l := &loop{c: c, wake: c.cfg.Now()} // look at once: an earlier run may have left something due
+	now := c.cfg.Now()
+	// Look at once: an earlier run may have left something due.
+	l := &loop{c: c, wake: now, adopt: now.Add(c.cfg.Recheck), unusable: map[string]bool{}}
+	work := context.WithoutCancel(ctx) // what was taken is finished
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -29,9 +39,10 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.gather()
-		l.tickDue(ctx)
+		l.adoptOrphans(work)
+		l.tickDue(work)
 		if len(l.batch) > 0 {
-			l.process(ctx)
+			l.process(work)
 		}
 	}
 }
@@ -44,6 +55,13 @@ type loop struct {
 	carry []*request
 	// wake is when the store is to be looked at for due records.
 	wake time.Time
+	// adopt is when parked instances are to be taken up that another coordinator could not decide.
+	adopt time.Time
+	// unusable are the hashes of definitions with an instance whose data this program cannot read: to take such a one up
+	// again would only park it again.
+	unusable map[string]bool
+	// failures counts the batches since one went well.
+	failures int
 }
 
 func (l *loop) sleep() time.Duration {
@@ -73,6 +91,21 @@ func (l *loop) gather() {
 			return
 		}
 	}
+}
+
+// adoptOrphans takes up, once in a recheck, the instances that a coordinator of an older or newer version parked while this one
+// was running already.
+func (l *loop) adoptOrphans(ctx context.Context) {
+	now := l.c.cfg.Now()
+	if now.Before(l.adopt) {
+		return
+	}
+	l.adopt = now.Add(l.c.cfg.Recheck)
+	if err := l.c.cfg.Store.Adopt(ctx, l.c.hashes(l.unusable)); err != nil {
+		l.c.cfg.Logger.ErrorContext(ctx, "coordinator: take up parked instances", "error", err)
+		return
+	}
+	l.wake = now
 }
 
 // tickDue adds ticks for records that are due.
@@ -109,18 +142,31 @@ func (l *loop) wakeAt(t time.Time) {
 func (l *loop) process(ctx context.Context) {
 	batch := l.batch
 	l.batch = nil
-	transits, err := l.c.decideAll(ctx, batch)
-	var conflicts []saga.ID
+	err := l.attempt(ctx, batch)
 	if err == nil {
-		conflicts, err = l.commit(ctx, transits)
-	}
-	if err != nil {
-		l.c.cfg.Logger.ErrorContext(ctx, "coordinator: commit", "error", err, "inputs", len(batch))
-		for _, r := range batch {
-			r.answer(saga.State{}, err)
-		}
-		l.wakeAt(l.c.cfg.Now().Add(failurePause)) // ticks come again
+		l.failures = 0
 		return
+	}
+	l.c.relay.Wake() // the commit may have taken effect all the same
+	l.isolate(ctx, batch, err)
+	// Ticks come again, soon but not at once.
+	now := l.c.cfg.Now()
+	if soon := now.Add(failurePause); l.wake.Before(soon) {
+		l.wake = soon
+	}
+	l.wakeAt(now.Add(min(failurePause<<min(l.failures, 10), failurePauseMax)))
+	l.failures++
+}
+
+// attempt does all of the batch or returns why nothing of it was done.
+func (l *loop) attempt(ctx context.Context, batch []*request) error {
+	transits, err := l.c.decideAll(ctx, batch)
+	if err != nil {
+		return err
+	}
+	conflicts, err := l.commit(ctx, transits)
+	if err != nil {
+		return err
 	}
 	stale := map[saga.ID]bool{}
 	for _, id := range conflicts {
@@ -134,6 +180,48 @@ func (l *loop) process(ctx context.Context) {
 			continue
 		}
 		l.done(t)
+	}
+	return nil
+}
+
+// isolate tries each instance of a batch that failed alone, so that one that the store will never take does not stop all others.
+func (l *loop) isolate(ctx context.Context, batch []*request, err error) {
+	groups := byInstance(batch)
+	if _, _, down := l.c.cfg.Store.Due(ctx, l.c.cfg.Now(), 1); down != nil || len(groups) == 1 {
+		l.fail(ctx, batch, err)
+		return
+	}
+	spoiled := 0
+	for _, group := range groups {
+		if spoiled < maxSpoiled {
+			if err = l.attempt(ctx, group); err == nil {
+				continue
+			}
+			spoiled++
+		}
+		l.fail(ctx, group, err)
+	}
+}
+
+func byInstance(batch []*request) [][]*request {
+	places := map[saga.ID]int{}
+	var groups [][]*request
+	for _, r := range batch {
+		at, known := places[r.id]
+		if !known {
+			at = len(groups)
+			places[r.id] = at
+			groups = append(groups, nil)
+		}
+		groups[at] = append(groups[at], r)
+	}
+	return groups
+}
+
+func (l *loop) fail(ctx context.Context, batch []*request, err error) {
+	l.c.cfg.Logger.ErrorContext(ctx, "coordinator: commit", "error", err, "saga", batch[0].id, "inputs", len(batch))
+	for _, r := range batch {
+		r.answer(saga.State{}, err)
 	}
 }
 
@@ -164,6 +252,9 @@ func (l *loop) done(t *transit) {
 		}
 	}
 	for _, r := range t.requests {
+		if errors.Is(r.err, saga.ErrData) && t.state.Exists() {
+			l.unusable[t.state.Hash] = true
+		}
 		r.answer(t.state, r.err)
 	}
 }

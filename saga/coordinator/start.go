@@ -26,7 +26,7 @@ func Key(key string) StartOption {
 
 // Within makes the start a part of the caller's transaction: store is a view of the coordinator's store that writes
 // there (see [sqlsaga.Store.Within]). Call [Coordinator.Wake] after the commit, so that the first command goes out
-// at once; without it the relay finds it with its next sweep.
+// at once; without it the relay finds it with its second sweep from then.
 //
 // [sqlsaga.Store.Within]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/sqlsaga#Store.Within
 func Within(store Store) StartOption {

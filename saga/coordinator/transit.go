@@ -101,7 +101,7 @@ func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants
 	}
 	for id, keys := range wants {
 		t, loaded := byID[id], found[id]
-		if !t.before.Exists() {
+		if t.next == 0 && !t.before.Exists() {
 			t.before, t.state = loaded, loaded
 			continue
 		}
@@ -124,10 +124,13 @@ func (t *transit) restart(loaded saga.State) {
 	}
 }
 
-// merge adds records that were asked for. An item that was wanted and is not there would be asked for again and again.
+// merge adds records that were asked for. One that was wanted and is not there would be asked for again and again.
 func (t *transit) merge(loaded saga.State, keys []string) error {
 	for _, key := range keys {
 		if key == "" {
+			if loaded.Root.Data == nil {
+				return fmt.Errorf("coordinator: saga %s: the store gives no data", t.id)
+			}
 			t.before.Root.Data, t.state.Root.Data = loaded.Root.Data, loaded.Root.Data
 			continue
 		}
@@ -170,6 +173,9 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 	}
 	if !t.state.Exists() {
 		return fmt.Errorf("%w: no instance %q", saga.ErrNotFound, t.id)
+	}
+	if _, act := r.input.(saga.Act); !act && t.state.Status.Terminal() {
+		return nil // it never changes, whether its definition is known or not
 	}
 	def, known := c.byHash[t.state.Hash]
 	if act, ok := r.input.(saga.Act); ok && act.Action == saga.Force {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,6 +40,9 @@ var (
 	_ coordinator.Reader = (*Store)(nil)
 	_ outbox.Store       = (*Store)(nil)
 )
+
+// errNoData says that a record is to keep data that was never stored.
+var errNoData = errors.New("memsaga: a record that is not stored has no data")
 
 // New returns an empty store.
 func New() *Store { return &Store{instances: map[saga.ID]*instance{}} }
@@ -80,13 +84,22 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	// Everything is checked before anything is written: a commit is whole.
 	var conflicts []saga.ID
+	var fresh []coordinator.Change
 	for _, c := range changes {
-		i, exists := s.instances[c.State.ID]
-		if exists != (c.Before > 0) || exists && i.state.Version != c.Before {
+		again := slices.ContainsFunc(fresh, func(f coordinator.Change) bool { return f.State.ID == c.State.ID })
+		if again || s.version(c.State.ID) != c.Before {
 			conflicts = append(conflicts, c.State.ID)
 			continue
 		}
+		if err := s.check(c); err != nil {
+			return nil, err
+		}
+		fresh = append(fresh, c)
+	}
+	for _, c := range fresh {
+		i, exists := s.instances[c.State.ID]
 		if !exists {
 			i = &instance{items: map[string]saga.Record{}}
 			s.instances[c.State.ID] = i
@@ -100,6 +113,38 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 		}
 	}
 	return conflicts, nil
+}
+
+// version is 0 for an instance that does not exist.
+func (s *Store) version(id saga.ID) int64 {
+	if i, ok := s.instances[id]; ok {
+		return i.state.Version
+	}
+	return 0
+}
+
+// check finds what cannot be written: messages that nothing tells apart, and records that are to keep data which they
+// never had.
+func (s *Store) check(c coordinator.Change) error {
+	for _, m := range c.Outbox {
+		if m.ID == "" {
+			return fmt.Errorf("memsaga: %w: topic %s", outbox.ErrNoID, m.Topic)
+		}
+	}
+	i := s.instances[c.State.ID]
+	for _, r := range c.Records {
+		stored := i != nil && r.Key == ""
+		if i != nil && r.Key != "" {
+			_, stored = i.items[r.Key]
+		}
+		if r.Data == nil && !stored {
+			return fmt.Errorf("%w: record %q of %s", errNoData, r.Key, c.State.ID)
+		}
+	}
+	if i == nil && !slices.ContainsFunc(c.Records, func(r saga.Record) bool { return r.Key == "" }) {
+		return fmt.Errorf("%w: the root of %s", errNoData, c.State.ID)
+	}
+	return nil
 }
 
 // apply writes the change's header and its records, which alone are written of the state.
@@ -124,6 +169,12 @@ func (i *instance) apply(c coordinator.Change) {
 			i.state.Root = r
 		} else {
 			i.items[r.Key] = r
+		}
+	}
+	if c.State.Status.Terminal() { // Due would pass over its items for ever
+		for key, r := range i.items {
+			r.Wake = time.Time{}
+			i.items[key] = r
 		}
 	}
 	i.log = append(i.log, c.Log...)
@@ -174,12 +225,15 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinato
 func (s *Store) Adopt(ctx context.Context, hashes []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	for _, i := range s.instances {
 		if slices.Contains(hashes, i.state.Hash) {
 			i.state.Orphaned = false
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // Pending implements [outbox.Store].
@@ -238,7 +292,7 @@ func (s *Store) Items(ctx context.Context, id saga.ID, offset, limit int) ([]sag
 func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.State, next string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := min(cmp.Or(q.Limit, 50), 500)
+	limit := min(cmp.Or(max(q.Limit, 0), 50), 500)
 	before := len(s.order)
 	if q.Cursor != "" {
 		if before, err = strconv.Atoi(q.Cursor); err != nil || before < 0 || before > len(s.order) {

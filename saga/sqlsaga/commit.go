@@ -17,6 +17,9 @@ import (
 // errRace says that another writer came between the check of the versions and the write; the transaction is rolled back.
 var errRace = errors.New("sqlsaga: lost a race with another coordinator")
 
+// errNoData says that a record is to keep data that was never stored.
+var errNoData = errors.New("sqlsaga: a record that is not stored has no data")
+
 // Commit implements [coordinator.Store].
 func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
 	var conflicts []saga.ID
@@ -41,7 +44,11 @@ type batch struct {
 	tx sqlx.ExtContext
 }
 
+// taken is the version of an instance that the batch changes already: none that a change can be based on.
+const taken = -1
+
 // check divides the changes into those whose instance is at the expected version and the others' ids, with one query.
+// Of two changes of one instance the second is stale.
 func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh []coordinator.Change, stale []saga.ID, err error) {
 	ids := make([]string, len(changes))
 	for i, c := range changes {
@@ -60,6 +67,7 @@ func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh 
 	})
 	for _, c := range changes {
 		if versions[c.State.ID] == c.Before {
+			versions[c.State.ID] = taken
 			fresh = append(fresh, c)
 		} else {
 			stale = append(stale, c.State.ID)
@@ -74,7 +82,11 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 	var items [][]any
 	var lines, actions [][]any
 	var messages []messaging.Message
+	var ended []string
 	for _, c := range changes {
+		if c.State.Status.Terminal() {
+			ended = append(ended, string(c.State.ID))
+		}
 		root, rest := rootOf(c)
 		if c.Before == 0 {
 			row, err := created(c, root)
@@ -118,8 +130,18 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_audit", Columns: []string{
 			"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
 		}}, actions),
+		b.quiet(ctx, ended),
 		b.append(ctx, messages),
 	)
+}
+
+// quiet takes back the wake-up times of the items of instances that ended, as those that an operator forced have: Due
+// would step over them for ever.
+func (b *batch) quiet(ctx context.Context, ended []string) error {
+	return b.dialect.In(ended, 0, func(in string, args []any) error {
+		_, err := b.tx.ExecContext(ctx, b.query("UPDATE {items} SET wake_at = NULL WHERE wake_at IS NOT NULL AND saga_id IN "+in), args...)
+		return err
+	})
 }
 
 func (b *batch) append(ctx context.Context, messages []messaging.Message) error {
@@ -141,8 +163,8 @@ func rootOf(c coordinator.Change) (root *saga.Record, items []saga.Record) {
 }
 
 func created(c coordinator.Change, root *saga.Record) ([]any, error) {
-	if root == nil {
-		return nil, fmt.Errorf("sqlsaga: new saga %s has no root record", c.State.ID)
+	if root == nil || root.Data == nil {
+		return nil, fmt.Errorf("%w: the root of %s", errNoData, c.State.ID)
 	}
 	head, err := header(c.State)
 	if err != nil {
@@ -192,9 +214,15 @@ func (b *batch) updateItem(ctx context.Context, id saga.ID, r saga.Record) error
 	if err != nil {
 		return err
 	}
-	_, err = b.tx.ExecContext(ctx, b.query("UPDATE {items} SET nodes = ?, wake_at = ? WHERE saga_id = ? AND item = ?"),
+	result, err := b.tx.ExecContext(ctx, b.query("UPDATE {items} SET nodes = ?, wake_at = ? WHERE saga_id = ? AND item = ?"),
 		nodes, toWake(r.Wake), string(id), r.Key)
-	return err
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(fmt.Errorf("%w: item %s of %s", errNoData, r.Key, id), err)
+	}
+	return nil
 }
 
 func logRows(c coordinator.Change) [][]any {

@@ -48,7 +48,7 @@ func (s *Store) Items(ctx context.Context, id saga.ID, offset, limit int) ([]sag
 
 // List implements [coordinator.Reader].
 func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.State, next string, err error) {
-	limit := min(cmp.Or(q.Limit, 50), 500)
+	limit := min(cmp.Or(max(q.Limit, 0), 50), 500)
 	var where []string
 	var args []any
 	filter := func(condition string, value any, wanted bool) {
@@ -65,8 +65,14 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 		filter("seq < ?", seq, true)
 	}
 	filter("definition = ?", q.Definition, q.Definition != "")
-	filter("status = ?", string(q.Status), q.Status != "")
-	filter("saga_key = ?", q.Key, q.Key != "")
+	// A parameter's value is not known when a statement is planned: the conditions of the partial indexes are repeated
+	// in words, or the indexes would not be used.
+	if q.Status.Terminal() {
+		filter("status = ?", string(q.Status), true)
+	} else {
+		filter("status = ? AND status IN ('running', 'compensating', 'parked')", string(q.Status), q.Status != "")
+	}
+	filter("saga_key = ? AND saga_key <> ''", q.Key, q.Key != "")
 	query := "SELECT seq, " + headerColumns + " FROM {sagas}"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
