@@ -15,7 +15,7 @@ import (
 
 // commands are the subcommands.
 type commands struct {
-	Config kong.ConfigFlag `help:"Read settings from this JSON file: the flags' names as keys." placeholder:"FILE" env:"ALPES_CONFIG"`
+	Config kong.ConfigFlag `help:"Read settings from this JSON file, an object with the flags' names as keys. A flag prevails over the environment, that over the file. Default: alpes-partners.json if it is there." placeholder:"FILE" env:"ALPES_CONFIG"`
 
 	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the system, or a part of it."`
 	Demo  demoCommand  `cmd:"" help:"Play the three scenarios and tell their sagas' stories; exit 0 only if each ends as it should."`
@@ -26,8 +26,8 @@ type serveCommand struct {
 	Listen         string   `help:"Address of the HTTP server. With a part of the services, its host." default:"127.0.0.1:8000" env:"ALPES_LISTEN"`
 	Data           string   `help:"SQLite file that keeps everything." default:"alpes-partners.db" env:"ALPES_DATA"`
 	Ephemeral      bool     `help:"Keep everything in memory instead." env:"ALPES_EPHEMERAL"`
-	Services       []string `help:"Services to run, each on its original port (bff 8000, campaign 8001, partner 8002, tracking 8003). The coordinator runs with campaign. Default: all, on one port." placeholder:"NAME,…" env:"ALPES_SERVICES"`
-	PartnerBlocked []string `help:"Names that the partner service refuses." placeholder:"NAME,…" env:"ALPES_PARTNER_BLOCKED"`
+	Services       []string `help:"Services to run, each on its original port (bff 8000, campaign 8001, partner 8002, tracking 8003). The coordinator runs with campaign. Default: all, on one port." placeholder:"NAME" env:"ALPES_SERVICES"`
+	PartnerBlocked []string `help:"Names that the partner service refuses." placeholder:"NAME" env:"ALPES_PARTNER_BLOCKED"`
 	TrackingLimit  int      `help:"Most tracking events of one campaign; 0 admits none, a negative number any." default:"1000" env:"ALPES_TRACKING_LIMIT"`
 	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
 	PartnerHost    string   `help:"Where the partner service is, for a bff without it." default:"127.0.0.1:8002" env:"PARTNER_HOST"`

@@ -26,8 +26,8 @@ func run(ctx context.Context, args []string) error {
 	parser, err := kong.New(&c,
 		kong.Name("server"),
 		kong.Description("The reference system of Alpes Partners. Without a command it serves."),
-		kong.Configuration(kong.JSON, "alpes-partners.json"),
-		kong.ShortUsageOnError(),
+		kong.Configuration(readSettings, settingsFile),
+		kong.Help(help),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
@@ -38,4 +38,17 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return command.Run()
+}
+
+// help shows what to do and, where no command was named, the settings of serve too, since that is what happens then.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil {
+		return err
+	}
+	serve, err := kong.Trace(ctx.Kong, []string{"serve"})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(ctx.Stdout)
+	return kong.DefaultHelpPrinter(options, serve)
 }

@@ -35,7 +35,7 @@ type Config struct {
 	// published when it is met twice. Zero means 30 s.
 	Sweep time.Duration
 	// Linger is how long the rows of published messages may gather before they are deleted with one
-	// commit. A crash within that time publishes them again. Zero means 20 ms.
+	// commit. A crash within that time publishes them again. Zero means 100 ms.
 	Linger time.Duration
 	// Grace is how long a stopping relay waits for outcomes and for its last deletion. Zero means 5 s.
 	Grace time.Duration
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 		c.Sweep = 30 * time.Second
 	}
 	if c.Linger == 0 {
-		c.Linger = 20 * time.Millisecond
+		c.Linger = 100 * time.Millisecond
 	}
 	if c.Grace == 0 {
 		c.Grace = 5 * time.Second

@@ -248,7 +248,7 @@ func (l *loop) done(t *transit) {
 			c.cfg.Observe(Transition{State: t.state, Log: t.log})
 		}
 		if t.state.Status.Terminal() || t.state.Status == saga.Parked {
-			c.waiters.tell(t.id)
+			c.waiters.tell(t.state)
 		}
 	}
 	for _, r := range t.requests {

@@ -113,9 +113,10 @@ func (c *Coordinator) Act(ctx context.Context, id saga.ID, act saga.Act) (saga.S
 // awaitPoll is how often [Coordinator.Await] looks for what another process did.
 const awaitPoll = time.Second
 
-// Await waits until the instance is terminal or parked and returns it, with its data. Unknown: [saga.ErrNotFound].
+// Await waits until the instance is terminal or parked and returns it, with its data, without items. Treat it as read-only.
+// Unknown: [saga.ErrNotFound]. Once the coordinator does not run any more, for one that is under way: [ErrClosed].
 func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error) {
-	changed, forget := c.waiters.add(id)
+	rested, forget := c.waiters.add(id)
 	defer forget()
 	for {
 		found, err := c.cfg.Store.Load(ctx, []Want{{ID: id, Keys: []string{""}}})
@@ -131,7 +132,12 @@ func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error)
 		}
 		poll := time.NewTimer(awaitPoll)
 		select {
-		case <-changed:
+		case s = <-rested:
+			if s.Root.Data != nil { // else the transition did without it
+				poll.Stop()
+				s.Items = nil
+				return s, nil
+			}
 		case <-poll.C:
 		case <-c.closed:
 			poll.Stop()

@@ -2,6 +2,7 @@ package sagatest_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -32,6 +33,14 @@ type store struct {
 	history func(ctx context.Context, id saga.ID, offset, limit int) ([]coordinator.LogEntry, error)
 	items   func(ctx context.Context, id saga.ID, offset, limit int) ([]saga.Record, error)
 	pending func(ctx context.Context, offset, limit int) ([]messaging.Message, error)
+	get     func(ctx context.Context, id saga.ID) (saga.State, error)
+}
+
+func (s *store) Get(ctx context.Context, id saga.ID) (saga.State, error) {
+	if s.get != nil {
+		return s.get(ctx, id)
+	}
+	return s.Store.Get(ctx, id)
 }
 
 func (s *store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
@@ -123,7 +132,7 @@ func loading(spoil func(state *saga.State)) func(*store) {
 	}
 }
 
-func brokenStores() map[string]broken {
+func brokenCommits() map[string]broken {
 	return map[string]broken{
 		"forgets the version check": {"AStaleVersionWritesNothingAndTheRestOfTheBatchIsWritten", changing(func(s *store, c *coordinator.Change) {
 			if found, err := s.Store.Load(context.Background(), []coordinator.Want{{ID: c.State.ID}}); err == nil {
@@ -258,6 +267,13 @@ func brokenStores() map[string]broken {
 			}
 		}},
 	}
+}
+
+// brokenStores are all of them, by what they do.
+func brokenStores() map[string]broken {
+	all := brokenCommits()
+	maps.Copy(all, brokenReadings())
+	return all
 }
 
 // TestSuiteOnBrokenStore runs the suite on a broken store, in the child process of the next test only.

@@ -34,6 +34,7 @@ func roundTrip(s *stage) {
 	item := state.Root
 	item.Key, item.Data = "rooms[0]", []byte(`{"room":1}`)
 	state.Items = map[string]saga.Record{"rooms[0]": item}
+	s.filled(state, item, item.Nodes[0], *item.Nodes[0].Fan)
 	s.commit(create(state))
 	if got := s.load(state.ID, "", "rooms[0]"); !reflect.DeepEqual(got, state) {
 		s.Errorf("Load returned\n%+v, want\n%+v", got, state)

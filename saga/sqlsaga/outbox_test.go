@@ -1,6 +1,7 @@
 package sqlsaga_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -26,7 +27,7 @@ func TestStoreKeepsTheOutboxContract(t *testing.T) {
 // open returns both stores on a database of their own.
 func open(t *testing.T, url string) (*sqlmsg.Store, *sqlsaga.Store) {
 	t.Helper()
-	db, err := sqlmsg.Open(t.Context(), url)
+	db, messages, sagas, err := openPrefixed(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,16 +36,25 @@ func open(t *testing.T, url string) (*sqlmsg.Store, *sqlsaga.Store) {
 			t.Error(err)
 		}
 	})
-	messages, err := sqlmsg.NewStore(db, sqlmsg.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sagas, err := sqlsaga.New(db, sqlsaga.Config{Outbox: messages})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(messages.Migrate(t.Context()), sagas.Migrate(t.Context())); err != nil {
-		t.Fatal(err)
-	}
 	return messages, sagas
+}
+
+// openPrefixed returns a database, which the caller closes, with both stores, whose tables' names begin with the prefix.
+func openPrefixed(ctx context.Context, url, prefix string) (*sqlmsg.DB, *sqlmsg.Store, *sqlsaga.Store, error) {
+	db, err := sqlmsg.Open(ctx, url)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	messages, err := sqlmsg.NewStore(db, sqlmsg.Config{TablePrefix: prefix})
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
+	}
+	sagas, err := sqlsaga.New(db, sqlsaga.Config{Outbox: messages, TablePrefix: prefix})
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
+	}
+	if err := errors.Join(messages.Migrate(ctx), sagas.Migrate(ctx)); err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
+	}
+	return db, messages, sagas, nil
 }

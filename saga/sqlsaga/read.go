@@ -65,12 +65,11 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 		filter("seq < ?", seq, true)
 	}
 	filter("definition = ?", q.Definition, q.Definition != "")
-	// A parameter's value is not known when a statement is planned: the conditions of the partial indexes are repeated
-	// in words, or the indexes would not be used.
+	// A parameter's value is not known when a statement is planned: hence what seems to be said twice; see live.
 	if q.Status.Terminal() {
 		filter("status = ?", string(q.Status), true)
 	} else {
-		filter("status = ? AND status IN ('running', 'compensating', 'parked')", string(q.Status), q.Status != "")
+		filter("status = ? AND "+live, string(q.Status), q.Status != "")
 	}
 	filter("saga_key = ? AND saga_key <> ''", q.Key, q.Key != "")
 	query := "SELECT seq, " + headerColumns + " FROM {sagas}"

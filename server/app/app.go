@@ -101,7 +101,8 @@ func (a *App) openDatabase(ctx context.Context) error {
 	}
 	db, err := sqlmsg.Open(ctx, url)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: data: %s: %w: name a file in a folder that exists and can be written to, or keep everything in memory (ephemeral)",
+			ErrConfig, a.Location(), err)
 	}
 	a.db = db
 	if a.messages, err = sqlmsg.NewStore(db, sqlmsg.Config{}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/campaign"
@@ -32,7 +33,7 @@ func (a *App) listen(ctx context.Context) error {
 	}
 	host, _, err := net.SplitHostPort(a.cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
+		return fmt.Errorf("%w: listen: %w: give it as host:port", ErrConfig, err)
 	}
 	for _, service := range a.cfg.Services {
 		if err := a.serve(ctx, net.JoinHostPort(host, strconv.Itoa(ports()[service])), service); err != nil {
@@ -50,12 +51,11 @@ func (a *App) serve(ctx context.Context, address string, services ...string) err
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: listen: %w: choose an address as host:port that is free", ErrConfig, err)
 	}
-	a.servers = append(a.servers, &server{
-		services: services, listener: listener, grace: a.cfg.Grace, logger: a.logger("http"),
-		http: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute},
-	})
+	s := &server{services: services, listener: listener, grace: a.cfg.Grace, logger: a.logger("http"), unused: map[net.Conn]struct{}{}}
+	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ConnState: s.note}
+	a.servers = append(a.servers, s)
 	return nil
 }
 
@@ -132,6 +132,9 @@ type server struct {
 	http     *http.Server
 	grace    time.Duration
 	logger   *slog.Logger
+
+	mu     sync.Mutex
+	unused map[net.Conn]struct{} // connections on which no request has come yet
 }
 
 func (s *server) serves(service string) bool {
@@ -151,10 +154,31 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
 	defer cancel()
+	s.closeUnused()
 	if err := s.http.Shutdown(stopping); err != nil {
 		s.logger.WarnContext(stopping, "requests were cut off", "error", err)
 	}
 	return nil
+}
+
+// note is the server's ConnState.
+func (s *server) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.unused[c] = struct{}{}
+	} else {
+		delete(s.unused, c)
+	}
+}
+
+// closeUnused closes the connections that browsers and pools open beforehand: Shutdown would wait five seconds for their first request.
+func (s *server) closeUnused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.unused {
+		_ = c.Close() // it is the client's loss
+	}
 }
 
 // close frees the port of a server that never ran; after run it changes nothing.

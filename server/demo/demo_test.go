@@ -1,0 +1,170 @@
+package demo_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/alpespartners/alpespartners/server/demo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestRun compares the stories with what they must be. The branches of the participants run side by side: each must tell its
+// own story in order.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := demo.Run(t.Context(), &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	const limit = "campaignId is that of a campaign with all the events it may have: raise the limit"
+	stories := split(t, out.String())
+	for i, want := range []map[string][]string{
+		{
+			"saga":     {"● the saga begins", "● the saga is completed"},
+			"campaign": {"→ asked", "✓ done"},
+			"fan-out":  {"⋔ side by side: 3 items"},
+			"0":        {"→ partner asked", "✓ partner done", "→ conversion asked", "✓ conversion done"},
+			"1":        {"→ partner asked", "✓ partner done", "→ conversion asked", "✓ conversion done"},
+			"2":        {"→ partner asked", "✓ partner done", "→ conversion asked", "✓ conversion done"},
+			"approve":  {"→ asked", "✓ done"},
+			"end":      {"COMPLETED: 1 campaign (1 active), 3 partners, 3 tracking events"},
+		},
+		{
+			"saga":     {"● the saga begins", "■ no way forward, so back: participants[*]/conversion: " + limit, "● the saga is compensated"},
+			"campaign": {"→ asked", "✓ done", "← asked to undo", "↶ undone"},
+			"fan-out":  {"⋔ side by side: 3 items"},
+			"refused":  {"→ partner asked", "✓ partner done", "→ conversion asked", "✗ conversion refused: " + limit, "← partner asked to undo", "↶ partner undone"},
+			"undone": {"→ partner asked", "✓ partner done", "→ conversion asked", "✓ conversion done",
+				"← conversion asked to undo", "↶ conversion undone", "← partner asked to undo", "↶ partner undone"},
+			"end": {"COMPENSATED: nothing is left behind"},
+		},
+		{
+			"saga":     {"● the saga begins", "■ no way forward, so back: participants[*]/partner: name is blocked: ask the operator", "● the saga is compensated"},
+			"campaign": {"→ asked", "✓ done", "← asked to undo", "↶ undone"},
+			"fan-out":  {"⋔ side by side: 3 items"},
+			"2":        {"→ partner asked", "✗ partner refused: name is blocked: ask the operator"},
+			"undone": {"→ partner asked", "✓ partner done", "→ conversion asked", "✓ conversion done",
+				"← conversion asked to undo", "↶ conversion undone", "← partner asked to undo", "↶ partner undone"},
+			"end": {"COMPENSATED: nothing is left behind"},
+		},
+	} {
+		got := stories[i]
+		if i == 1 { // which participant is the one too many is a matter of chance
+			got = byFate(got)
+		}
+		if i == 2 {
+			got["undone"] = got["0"]
+			if !slices.Equal(got["0"], got["1"]) {
+				t.Errorf("scenario 3: %q, %q", got["0"], got["1"])
+			}
+			delete(got, "0")
+			delete(got, "1")
+		}
+		if len(got) != len(want) {
+			t.Errorf("scenario %d: it tells of %d, want %d: %q", i+1, len(got), len(want), got)
+		}
+		for who, lines := range want {
+			if !slices.Equal(got[who], lines) {
+				t.Errorf("scenario %d, %s:\n got %q\nwant %q", i+1, who, got[who], lines)
+			}
+		}
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+// byFate tells the two participants that were undone from the one that was refused.
+func byFate(story map[string][]string) map[string][]string {
+	for _, item := range []string{"0", "1", "2"} {
+		fate := "undone"
+		if slices.ContainsFunc(story[item], func(line string) bool { return strings.HasPrefix(line, "✗") }) {
+			fate = "refused"
+		}
+		if before := story[fate]; before == nil || slices.Equal(before, story[item]) {
+			story[fate] = story[item]
+			delete(story, item)
+		}
+	}
+	return story
+}
+
+// split divides the output by scenario and by what a line is about, and takes out times, ids, numbers of transitions and spaces.
+func split(t *testing.T, text string) (stories []map[string][]string) {
+	t.Helper()
+	var (
+		spaces = regexp.MustCompile(` +`)
+		timed  = regexp.MustCompile(`^ +\d+\.\d ms  (.*)$`)
+		node   = regexp.MustCompile(`^(\S) (campaign|approve|participants)( .*)$`)
+		item   = regexp.MustCompile(`^(\S) participants\[(\d)\]/(.*)$`)
+		end    = regexp.MustCompile(`^   (\w+) after \d+ transitions(: .*)$`)
+		any    = regexp.MustCompile(`participants\[\d\]`)
+	)
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if regexp.MustCompile(`^\d\. `).MatchString(line) {
+			stories = append(stories, map[string][]string{})
+		}
+		if len(stories) == 0 {
+			continue
+		}
+		add := func(who, what string) {
+			story := stories[len(stories)-1]
+			story[who] = append(story[who], spaces.ReplaceAllString(what, " "))
+		}
+		if m := end.FindStringSubmatch(line); m != nil {
+			add("end", m[1]+m[2])
+		}
+		m := timed.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		switch event := m[1]; {
+		case item.MatchString(event):
+			m := item.FindStringSubmatch(event)
+			add(m[2], m[1]+" "+m[3])
+		case node.MatchString(event):
+			m := node.FindStringSubmatch(event)
+			who := m[2]
+			if who == "participants" {
+				who = "fan-out"
+			}
+			add(who, m[1]+m[3])
+		default:
+			add("saga", any.ReplaceAllString(event, "participants[*]"))
+		}
+	}
+	if len(stories) != 3 {
+		t.Fatalf("%d scenarios:\n%s", len(stories), text)
+	}
+	return stories
+}
+
+// TestRunFails tells what ended wrongly: a writer that fails, a context that is over.
+func TestRunFails(t *testing.T) {
+	t.Parallel()
+	if err := demo.Run(t.Context(), broken{}); !errors.Is(err, errBroken) {
+		t.Errorf("with a writer that fails: %v", err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	if err := demo.Run(over, &out); !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "ended as they should") {
+		t.Errorf("with a context that is over: %v\n%s", err, out.String())
+	}
+}
+
+var errBroken = errors.New("broken")
+
+type broken struct{}
+
+// Write implements [io.Writer].
+func (broken) Write([]byte) (int, error) { return 0, errBroken }
