@@ -33,6 +33,11 @@ func (m *machine) backwardStep(r *record, n *node) (bool, error) {
 		st.Phase, st.Unanswered, st.Due, st.Again = PhaseUnknown, true, 0, false
 		m.changed = true
 	case PhaseDone, PhaseUnknown:
+	case PhaseSkipped:
+		if st.Attempt == 0 || s.undo == nil || s.needsReply {
+			return true, nil
+		}
+		st.Phase, m.changed = PhaseUnknown, true // an operator took it to have no effect, but it was sent
 	case PhaseUndoing:
 		return false, nil
 	default: // refused, undone, skipped, left

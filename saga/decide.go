@@ -3,6 +3,7 @@ package saga
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -362,7 +363,8 @@ func (m *machine) data(r *record) (any, error) {
 
 // close puts the opened records back into the state.
 func (m *machine) close() error {
-	for key, r := range m.open {
+	for _, key := range slices.Sorted(maps.Keys(m.open)) {
+		r := m.open[key]
 		if r.dirty {
 			data, err := r.scope.encode(r.data)
 			if err != nil {
@@ -435,7 +437,11 @@ func (m *machine) stick(r *record, n *node, reason string) {
 	m.s.Stuck++
 	m.s.Reason = r.path(n) + ": " + reason
 	m.changed = true
-	m.log(LogParked, r.path(n), "", st.Attempt, reason)
+	d := DoDirection
+	if st.Phase == PhaseUndoing || m.reversing(r) && st.Phase != PhaseDoing {
+		d = UndoDirection
+	}
+	m.log(LogParked, r.path(n), d, st.Attempt, reason)
 }
 
 func (m *machine) unstick(st *NodeState) {
@@ -461,9 +467,21 @@ func (r *record) path(n *node) string { return joinPath(r.Key, n.local) }
 func guard(what string, call func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %v", what, p)
+			err = fmt.Errorf("%s panicked: %s", what, legible(p))
 		}
 	}()
 	call()
 	return nil
+}
+
+// legible is a panic's value if it is an error or a string, else only its type: it might be data.
+func legible(p any) string {
+	switch p := p.(type) {
+	case error:
+		return p.Error()
+	case string:
+		return p
+	default:
+		return fmt.Sprintf("a value of type %T", p)
+	}
 }

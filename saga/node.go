@@ -221,8 +221,12 @@ func (s *StepNode[D]) UndoNeedsReply() *StepNode[D] {
 // Part is a part of a step over data of type D, made by [Do], [On], [OnFailure], [Undo] or [Undone].
 type Part[D any] struct{ apply func(*node) }
 
-func part[D any](slot string, taken func(*step) bool, set func(*step)) Part[D] {
+func part[D any](slot string, missing bool, taken func(*step) bool, set func(*step)) Part[D] {
 	return Part[D]{apply: func(n *node) {
+		if missing {
+			n.flaws = append(n.flaws, "has a "+slot+" without a function: give it one")
+			return
+		}
 		if taken(n.step) {
 			n.flaws = append(n.flaws, "has more than one "+slot+": keep one")
 			return
@@ -241,28 +245,28 @@ func handlerOf[D, E any](f func(*D, E)) *handler {
 
 // Do gives the step its command. f must be pure; so must all functions of a definition.
 func Do[D, C any](f func(D) C) Part[D] {
-	return part[D]("Do", func(s *step) bool { return s.do != nil }, func(s *step) { s.do = commandOf(f) })
+	return part[D]("Do", f == nil, func(s *step) bool { return s.do != nil }, func(s *step) { s.do = commandOf(f) })
 }
 
 // On takes the success event into the data.
 func On[D, E any](f func(*D, E)) Part[D] {
-	return part[D]("On", func(s *step) bool { return s.on != nil }, func(s *step) { s.on = handlerOf(f) })
+	return part[D]("On", f == nil, func(s *step) bool { return s.on != nil }, func(s *step) { s.on = handlerOf(f) })
 }
 
 // OnFailure takes the failure event into the data. A failure event means that the command had no effect (R2).
 func OnFailure[D, E any](f func(*D, E)) Part[D] {
-	return part[D]("OnFailure", func(s *step) bool { return s.onFailure != nil }, func(s *step) { s.onFailure = handlerOf(f) })
+	return part[D]("OnFailure", f == nil, func(s *step) bool { return s.onFailure != nil }, func(s *step) { s.onFailure = handlerOf(f) })
 }
 
 // Undo gives the step its compensating command. It is acknowledged by any reply to it that echoes its headers, unless
 // [Undone], [StepNode.UndoneByFailure] or [StepNode.UndoUnacknowledged] says otherwise.
 func Undo[D, C any](f func(D) C) Part[D] {
-	return part[D]("Undo", func(s *step) bool { return s.undo != nil }, func(s *step) { s.undo = commandOf(f) })
+	return part[D]("Undo", f == nil, func(s *step) bool { return s.undo != nil }, func(s *step) { s.undo = commandOf(f) })
 }
 
 // Undone names the event that acknowledges the undo, and takes it into the data.
 func Undone[D, E any](f func(*D, E)) Part[D] {
-	return part[D]("Undone", func(s *step) bool { return s.undone != nil }, func(s *step) { s.undone = handlerOf(f) })
+	return part[D]("Undone", f == nil, func(s *step) bool { return s.undone != nil }, func(s *step) { s.undone = handlerOf(f) })
 }
 
 // SequenceNode is a list of nodes, one after the other.
@@ -296,7 +300,11 @@ func (f *ForEachNode[D]) erase(D) *node {
 // a record of its own. The fan-out succeeds when every item has; when one fails no further one is
 // started, those under way come to their end, and what had an effect is undone (R9).
 func ForEach[D, I any](name string, items func(D) []I, nodes ...Node[I]) *ForEachNode[D] {
-	return &ForEachNode[D]{n: &node{kind: kindForEach, name: name, each: &each{
+	var flaws []string
+	if items == nil {
+		flaws = append(flaws, "has no function that finds its items: give it one")
+	}
+	return &ForEachNode[D]{n: &node{kind: kindForEach, name: name, flaws: flaws, each: &each{
 		inner: newScope(nodes),
 		items: func(data any) []any {
 			list := items(*data.(*D)) //nolint:errcheck,forcetypeassert // its scope's data

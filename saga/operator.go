@@ -2,7 +2,7 @@ package saga
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 )
 
 // act applies an operator's action (R6).
@@ -10,8 +10,13 @@ func (m *machine) act(in Act) error {
 	if in.ID == "" || in.By == "" || in.Why == "" {
 		return fmt.Errorf("%w: the fields id, by and why are required: say who acts and for what reason", ErrNotAllowed)
 	}
-	if slices.Contains(m.s.Actions, in.ID) {
-		return nil
+	for _, applied := range m.s.Actions {
+		if id, what, _ := strings.Cut(applied, actionMark); id == in.ID {
+			if what != in.what() {
+				return fmt.Errorf("%w: the id %q was that of another action, %s: give each its own", ErrConflict, in.ID, what)
+			}
+			return nil
+		}
 	}
 	if in.Version != 0 && in.Version != m.s.Version {
 		return fmt.Errorf("%w: the instance is at version %d, not %d: look at it again", ErrConflict, m.s.Version, in.Version)
@@ -19,7 +24,7 @@ func (m *machine) act(in Act) error {
 	if m.s.Status.Terminal() {
 		return fmt.Errorf("%w: the instance is %s, which never changes", ErrNotAllowed, m.s.Status)
 	}
-	m.s.Actions = append(m.s.Actions, in.ID)
+	m.s.Actions = append(m.s.Actions, in.ID+actionMark+in.what())
 	m.changed = true
 	switch in.Action {
 	case Retry, Skip:
@@ -36,6 +41,12 @@ func (m *machine) act(in Act) error {
 	}
 }
 
+// actionMark stands between an applied action's id and what it was; no id that comes as JSON or text holds it unescaped.
+const actionMark = "\x00"
+
+// what tells actions with one id apart.
+func (a Act) what() string { return strings.TrimSpace(string(a.Action) + " " + a.Node) }
+
 func (m *machine) actOnNode(in Act) error {
 	r, n, err := m.target(in.Node)
 	if err != nil {
@@ -43,6 +54,8 @@ func (m *machine) actOnNode(in Act) error {
 	}
 	st := r.at(n)
 	before := st.describe()
+	in.Node = r.path(n)
+	m.logAct(in)
 	if in.Action == Skip {
 		err = m.skip(r, n)
 	} else {
@@ -51,8 +64,7 @@ func (m *machine) actOnNode(in Act) error {
 	if err != nil {
 		return err
 	}
-	in.Node = r.path(n)
-	m.audit(in, before, st.describe())
+	m.effects = append(m.effects, Audit{Act: in, Before: before, After: st.describe()})
 	return m.proceed(r)
 }
 
@@ -100,6 +112,9 @@ func (m *machine) skip(r *record, n *node) error {
 	st := r.at(n)
 	if !st.Stuck {
 		return fmt.Errorf("%w: %s is %s: only what is stuck can be skipped", ErrNotAllowed, r.path(n), st.describe())
+	}
+	if !m.reversing(r) && st.Fan != nil && st.Fan.Active > 0 {
+		return fmt.Errorf("%w: %d items of %s are under way: wait until they have settled", ErrNotAllowed, st.Fan.Active, r.path(n))
 	}
 	m.unstick(st)
 	st.Due, st.Again = 0, false
@@ -169,5 +184,10 @@ func (m *machine) cancel(in Act) error {
 
 func (m *machine) audit(in Act, before, after string) {
 	m.effects = append(m.effects, Audit{Act: in, Before: before, After: after})
+	m.logAct(in)
+}
+
+// logAct tells the action in the log, before what comes of it.
+func (m *machine) logAct(in Act) {
 	m.log(LogOperator, in.Node, "", 0, fmt.Sprintf("%s by %s: %s", in.Action, in.By, in.Why))
 }

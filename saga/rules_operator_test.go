@@ -54,7 +54,10 @@ func TestR6ActionsAreAuditedIdempotentAndVersioned(t *testing.T) {
 		t.Errorf("no log in %v", effects)
 	}
 	d.same(act) // although its version is long past
-	equal(t, "actions", d.header.Actions, []string{"a1"})
+	equal(t, "actions", d.header.Actions, []string{"a1\x00retry"})
+	other := act
+	other.Action = saga.Force
+	d.fails(other, saga.ErrConflict) // the id was another action's
 	d.ok("mail")
 	d.ok("bill")
 	d.is(saga.Completed)
@@ -230,6 +233,10 @@ func TestR6SkippedFanOut(t *testing.T) {
 	n = 1
 	d.pass(0)
 	d.is(saga.Parked)
+	d.fails(saga.Act{ID: "early", Action: saga.Skip, Node: "rooms", By: "ana", Why: "x"}, saga.ErrNotAllowed) // its items are under way
+	for i := range 100 {
+		d.ok(fmt.Sprintf("rooms[%d]/book", i))
+	}
 	d.want(d.act(saga.Skip, "rooms"), "do pay")
 	sent := d.no("pay")
 	equal(t, "undone", len(sent), 100)

@@ -84,6 +84,9 @@ func (c *checker) sequence(n *node) {
 }
 
 func (c *checker) forEach(n *node) {
+	for _, flaw := range n.flaws {
+		c.faultf(n.path, "%s", flaw)
+	}
 	if n.each.atMost < 0 {
 		c.faultf(n.path, "AtMost(%d) is negative: use 0 for no bound", n.each.atMost)
 	}

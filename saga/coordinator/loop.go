@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// failurePause is how long the loop leaves due records alone after a failure, so that it does not spin; with every further
-	// failure they wait twice as long, up to failurePauseMax, unless others are due.
+	// failurePause is how long the loop leaves due records alone after a failure, so that it does not spin. The pause
+	// doubles with each further failure, up to failurePauseMax.
 	failurePause    = 100 * time.Millisecond
 	failurePauseMax = 5 * time.Second
 	// maxSpoiled bounds how many instances are tried alone in vain before the store itself is held to be at fault.
@@ -148,14 +148,19 @@ func (l *loop) process(ctx context.Context) {
 		return
 	}
 	l.c.relay.Wake() // the commit may have taken effect all the same
-	l.isolate(ctx, batch, err)
-	// Ticks come again, soon but not at once.
+	some := l.isolate(ctx, batch, err)
+	// Ticks come again, soon but not at once; while everything fails, less and less often.
 	now := l.c.cfg.Now()
-	if soon := now.Add(failurePause); l.wake.Before(soon) {
-		l.wake = soon
-	}
-	l.wakeAt(now.Add(min(failurePause<<min(l.failures, 10), failurePauseMax)))
+	pause := min(failurePause<<min(l.failures, 6), failurePauseMax)
 	l.failures++
+	rest := pause
+	if some {
+		rest = failurePause
+	}
+	if l.wake.Before(now.Add(rest)) {
+		l.wake = now.Add(rest)
+	}
+	l.wakeAt(now.Add(pause))
 }
 
 // attempt does all of the batch or returns why nothing of it was done.
@@ -184,23 +189,26 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 	return nil
 }
 
-// isolate tries each instance of a batch that failed alone, so that one that the store will never take does not stop all others.
-func (l *loop) isolate(ctx context.Context, batch []*request, err error) {
+// isolate tries each instance of a batch that failed alone, so that one that the store will never take does not stop all
+// others; it reports whether some went well.
+func (l *loop) isolate(ctx context.Context, batch []*request, err error) (some bool) {
 	groups := byInstance(batch)
 	if _, _, down := l.c.cfg.Store.Due(ctx, l.c.cfg.Now(), 1); down != nil || len(groups) == 1 {
 		l.fail(ctx, batch, err)
-		return
+		return false
 	}
 	spoiled := 0
 	for _, group := range groups {
 		if spoiled < maxSpoiled {
 			if err = l.attempt(ctx, group); err == nil {
+				some = true
 				continue
 			}
 			spoiled++
 		}
 		l.fail(ctx, group, err)
 	}
+	return some
 }
 
 func byInstance(batch []*request) [][]*request {

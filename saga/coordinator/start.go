@@ -114,16 +114,17 @@ func (c *Coordinator) Act(ctx context.Context, id saga.ID, act saga.Act) (saga.S
 const awaitPoll = time.Second
 
 // Await waits until the instance is terminal or parked and returns it, with its data, without items. Treat it as read-only.
-// Unknown: [saga.ErrNotFound]. Once the coordinator does not run any more, for one that is under way: [ErrClosed].
+// Unknown: [saga.ErrNotFound]. When ctx ends, it returns the instance as it was seen last. Once the coordinator does not run any more, for one that is under way: [ErrClosed].
 func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error) {
 	rested, forget := c.waiters.add(id)
 	defer forget()
+	var s saga.State
 	for {
 		found, err := c.cfg.Store.Load(ctx, []Want{{ID: id, Keys: []string{""}}})
 		if err != nil {
-			return saga.State{}, fmt.Errorf("coordinator: await: %w", err)
+			return s, fmt.Errorf("coordinator: await: %w", err)
 		}
-		s := found[id]
+		s = found[id]
 		switch {
 		case !s.Exists():
 			return s, fmt.Errorf("%w: no instance %q", saga.ErrNotFound, id)

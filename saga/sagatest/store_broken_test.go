@@ -73,7 +73,8 @@ func brokenReadings() map[string]broken {
 			s.load = func(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
 				found, err := s.Store.Load(ctx, wants)
 				for _, w := range wants {
-					found[w.ID] = found[w.ID]
+					state := found[w.ID]
+					found[w.ID] = state
 				}
 				return found, err
 			}

@@ -162,9 +162,10 @@ func dueMixed(s *stage) {
 			s.Errorf("Due with limit %d: %v, want %v", limit, got, want[:limit])
 		}
 	}
-	for i, after := range []time.Duration{0, 1, 2, 3} {
-		if _, got := s.due(at.Add(after*time.Second), 1); !got.Equal(at.Add(time.Duration(i+1) * time.Second)) {
-			s.Errorf("the wake-up after %d seconds is at %v, want the next second", after, got.Sub(at))
+	for seconds := range len(want) {
+		now := at.Add(time.Duration(seconds) * time.Second)
+		if _, got := s.due(now, 1); !got.Equal(now.Add(time.Second)) {
+			s.Errorf("after %d seconds the next wake-up is %v later, want one second", seconds, got.Sub(now))
 		}
 	}
 	for _, before := range []saga.State{a, b} {

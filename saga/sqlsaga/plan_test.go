@@ -98,6 +98,27 @@ func TestEveryStatementFindsItsRowsByIndex(t *testing.T) {
 	}
 }
 
+// What an operator ended by force leaves nothing in the index that Due walks through.
+func TestItemsOfAnEndedSagaWakeNoMore(t *testing.T) {
+	t.Parallel()
+	_, store := open(t, "sqlite::memory:")
+	state := newState("a")
+	state.Items = map[string]saga.Record{
+		"rooms[0]": {Key: "rooms[0]", Data: []byte("0"), Nodes: []saga.NodeState{{}}, Wake: time.Unix(5, 0).UTC()},
+	}
+	ended := state
+	ended.Version, ended.Status = 2, saga.Forced
+	for _, c := range []coordinator.Change{creation(state), {Before: 1, State: ended}} {
+		if conflicts, err := store.Commit(t.Context(), []coordinator.Change{c}); err != nil || len(conflicts) > 0 {
+			t.Fatal(conflicts, err)
+		}
+	}
+	items, err := store.Items(t.Context(), "a", 0, 10)
+	if err != nil || len(items) != 1 || !items[0].Wake.IsZero() {
+		t.Errorf("the items of an ended saga: %+v, %v; want one that never wakes", items, err)
+	}
+}
+
 // callAll makes every kind of call that has conditions.
 func callAll(ctx context.Context, t *testing.T, s interface {
 	coordinator.Store

@@ -65,14 +65,14 @@ func TestNewNamesTheFaultsOfItsConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, make := range map[string]func() (*sqlsaga.Store, error){
+	for name, construct := range map[string]func() (*sqlsaga.Store, error){
 		"no database": func() (*sqlsaga.Store, error) { return sqlsaga.New(nil, sqlsaga.Config{Outbox: messages}) },
 		"no outbox":   func() (*sqlsaga.Store, error) { return sqlsaga.New(db, sqlsaga.Config{}) },
 		"SQL in the prefix": func() (*sqlsaga.Store, error) {
 			return sqlsaga.New(db, sqlsaga.Config{Outbox: messages, TablePrefix: "x; DROP"})
 		},
 	} {
-		if _, err := make(); !errors.Is(err, sqlsaga.ErrConfig) {
+		if _, err := construct(); !errors.Is(err, sqlsaga.ErrConfig) {
 			t.Errorf("%s: %v, want ErrConfig", name, err)
 		}
 	}
