@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -108,7 +109,7 @@ func TestCrashPoints(t *testing.T) {
 // crashAt reports whether the saga got as far as the n-th boundary.
 func crashAt(t *testing.T, n int, broke bool) (crashed bool) {
 	t.Helper()
-	t.Run(fmt.Sprintf("broke=%t/%d", broke, n), func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // so that what is given up at the crash costs no time
 		w := newWorld(t)
 		w.participants()
 		f := newFuse(n)
@@ -149,7 +150,7 @@ func crashAt(t *testing.T, n int, broke bool) (crashed bool) {
 		}
 		for _, what := range []string{"flight", "hotel", "pay"} {
 			if got := w.net(what, "t1"); got != applied {
-				t.Errorf("net effect of %s is %d, want %d", what, got, applied)
+				t.Errorf("crash point %d, broke=%t: net effect of %s is %d, want %d", n, broke, what, got, applied)
 			}
 		}
 	})
@@ -180,23 +181,25 @@ func rests(w *world, id saga.ID, f *fuse) (blown bool) {
 // executed, and such that fail after it.
 func TestStoreThatFailsForAWhile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.participants()
-	c, _ := w.coordinator(coordinator.Config{Store: &unreliableStore{Store: w.store}})
-	for i := range 20 {
-		key := fmt.Sprint("t", i)
-		var id saga.ID
-		err := errCrashed
-		for err != nil { // the caller tries again with the same key
-			id, err = coordinator.Start(t.Context(), c, w.def, trip{ID: key, Broke: i%2 == 0}, coordinator.Key(key))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.participants()
+		c, _ := w.coordinator(coordinator.Config{Store: &unreliableStore{Store: w.store}})
+		for i := range 20 {
+			key := fmt.Sprint("t", i)
+			var id saga.ID
+			err := errCrashed
+			for err != nil { // the caller tries again with the same key
+				id, err = coordinator.Start(t.Context(), c, w.def, trip{ID: key, Broke: i%2 == 0}, coordinator.Key(key))
+			}
+			if s, err := c.Await(t.Context(), id); err != nil || !s.Status.Terminal() {
+				t.Fatalf("%s is %s, %v", key, s.Status, err)
+			}
+			if got, want := w.net("hotel", key), i%2; got != want {
+				t.Errorf("%s: net effect %d, want %d", key, got, want)
+			}
 		}
-		if s, err := c.Await(t.Context(), id); err != nil || !s.Status.Terminal() {
-			t.Fatalf("%s is %s, %v", key, s.Status, err)
-		}
-		if got, want := w.net("hotel", key), i%2; got != want {
-			t.Errorf("%s: net effect %d, want %d", key, got, want)
-		}
-	}
+	})
 }
 
 // unreliableStore fails every third commit before and every fifth after it was executed.

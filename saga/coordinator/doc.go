@@ -26,8 +26,9 @@
 //
 // # Errors
 //
-// A reply that no step expects, or to an instance that does not exist, becomes a dead letter. An instance whose definition is not
-// registered, or whose data cannot be read, is parked and its replies come again later. If the store fails, nothing was
+// A reply that no step expects, or to an instance that does not exist, becomes a dead letter. Replies to an instance
+// whose definition is not registered come again later, perhaps to a coordinator that knows it; if nobody does, it is parked once it is
+// overdue by a [Config].Recheck. An instance whose data cannot be read is parked at once. If the store fails, nothing was
 // decided: messages are redelivered and callers get the error.
 //
 // # Concurrency

@@ -14,6 +14,9 @@ const (
 	// doubles with each further failure, up to failurePauseMax.
 	failurePause    = 100 * time.Millisecond
 	failurePauseMax = 5 * time.Second
+	// pagePause is how long the loop rests between two full pages of due records, so that a page of which nothing comes, as all
+	// of it is another version's, does not make it spin.
+	pagePause = 5 * time.Millisecond
 	// maxSpoiled bounds how many instances are tried alone in vain before the store itself is held to be at fault.
 	maxSpoiled = 8
 )
@@ -125,7 +128,7 @@ func (l *loop) tickDue(ctx context.Context) {
 	}
 	l.wake = now.Add(l.c.cfg.Recheck)
 	if len(due) == l.c.cfg.MaxBatch {
-		l.wake = now // there may be more
+		l.wake = now.Add(pagePause) // there may be more
 	}
 	if !next.IsZero() {
 		l.wakeAt(next)

@@ -10,7 +10,7 @@ import (
 )
 
 // orphanRetry is how long a reply waits for a coordinator that knows its instance's definition.
-const orphanRetry = 30 * time.Second
+const orphanRetry = 5 * time.Second
 
 // replies takes a batch of events: it is done when all of them are committed. Events that answer no command of a saga are none of
 // the coordinator's business.

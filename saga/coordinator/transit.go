@@ -183,15 +183,31 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 	}
 	if !known {
 		reason := fmt.Sprintf("no definition %s with hash %s is registered: deploy a version that has it", t.state.Definition, t.state.Hash)
-		c.park(t, reason)
+		if c.abandoned(t, r.input) {
+			c.park(t, reason)
+		}
 		return fmt.Errorf("%w: %s", saga.ErrUnknownDefinition, reason)
 	}
 	return c.decide(t, def, r.input)
 }
 
+// abandoned reports whether the input shows that no coordinator at all knows the instance's definition: its tick is overdue by a
+// whole recheck. Until then another one may know it, as when a new version is rolled out.
+func (c *Coordinator) abandoned(t *transit, in saga.Input) bool {
+	tick, ok := in.(saga.Tick)
+	if !ok {
+		return false
+	}
+	wake := t.state.Root.Wake
+	if tick.Record != "" {
+		wake = t.state.Items[tick.Record].Wake
+	}
+	return !wake.IsZero() && c.cfg.Now().Sub(wake) >= c.cfg.Recheck
+}
+
 // decide adds one transition to the transit. A fault that only a new version of the program or of the data can mend parks the instance.
 func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input) error {
-	now := c.cfg.Now()
+	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // what stores keep
 	next, effects, err := saga.Decide(def, t.state, in, now)
 	if errors.Is(err, saga.ErrData) {
 		c.park(t, err.Error())
