@@ -52,7 +52,7 @@
 //     undo needs data that only the reply brings ([StepNode.UndoNeedsReply]), the reply is waited for until the step's deadline,
 //     then the instance is parked. A late reply is recorded and never moves the saga forward.
 //   - R6: a compensation that fails is tried again with backoff; when its attempts are used up the instance is parked, with its
-//     reason, until an operator retries, skips or forces. Each [Act] is idempotent, versioned and audited.
+//     reason, until an operator retries, skips, cancels or forces. Each [Act] is idempotent, versioned and audited.
 //   - R7: after the pivot nothing is compensated. A retriable step is tried again, then parked. A pivot that was
 //     not answered is not guessed about: it is parked, and a late reply resolves it.
 //   - R8: completed, compensated and forced never change. An instance whose definition is unknown is parked, not failed.

@@ -52,7 +52,7 @@ func audit(ctx context.Context, db *sql.DB, orders []order) (figures, []string, 
 type figures struct{ sagas, completed, compensated, commands, undos, bars int }
 
 type auditor struct {
-	ctx        context.Context //nolint:containedctx // it is the audit's life
+	ctx        context.Context // it is the audit's life
 	db         *sql.DB
 	orders     map[string]order
 	sagas      map[string]*sagaFacts // by saga id
@@ -113,7 +113,9 @@ func (a *auditor) readSagas() {
 	var version int
 	a.each(func() {
 		var content struct {
-			Campaign struct{ Name string } `json:"campaign"`
+			Campaign struct {
+				Name string `json:"name"`
+			} `json:"campaign"`
 		}
 		if err := json.Unmarshal([]byte(data), &content); err != nil {
 			a.fault("saga %s: its data is no JSON: %v", id, err)
@@ -192,12 +194,12 @@ func (a *auditor) readEntities() {
 		return s
 	}
 	a.each(func() { s := of("campaigns"); s.campaigns = append(s.campaigns, what) },
-		"SELECT id, id, status FROM campaigns", &id, &campaign, &what)
+		"SELECT id, id AS campaign, status FROM campaigns", &id, &campaign, &what)
 	a.each(func() { of("partners").partners[id] = what }, "SELECT id, id_campaign, nombre FROM partners", &id, &campaign, &what)
 	a.each(func() { s := of("eventos"); s.events = append(s.events, what) },
 		"SELECT id, id_campana, id_partner FROM eventos", &id, &campaign, &what)
 	a.each(func() { of("eventos_por_campana").counted = n },
-		"SELECT id_campana, id_campana, cantidad FROM eventos_por_campana", &id, &campaign, &n)
+		"SELECT 'a count', id_campana, cantidad FROM eventos_por_campana", &id, &campaign, &n)
 }
 
 // everyOrderHasItsSaga: one for each that was acknowledged, at most one for the others, and it ended as it had to.

@@ -52,7 +52,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Print(welcome(system))
+	fmt.Print(welcome(system, c.Token != ""))
 	return system.Run(ctx)
 }
 
@@ -69,7 +69,7 @@ func (c *serveCommand) logger() (*slog.Logger, error) {
 }
 
 // welcome says where things are and what to try.
-func welcome(system *app.App) string {
+func welcome(system *app.App, token bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Alpes Partners is starting. Data: %s\n\n", system.Location())
 	for _, s := range app.Services() {
@@ -78,13 +78,18 @@ func welcome(system *app.App) string {
 		}
 	}
 	base := system.URL(app.BFF)
-	if base == "" {
+	if base == "" || !system.Whole() {
+		b.WriteString("\nThe broker is in this process: what is sent to a service that does not run here waits until it does.\n\n")
 		return b.String()
+	}
+	header := ""
+	if token {
+		header = " -H 'Authorization: Bearer YOUR-TOKEN'"
 	}
 	fmt.Fprintf(&b, `
 Register a campaign:
 
-  curl -i %s/registrar-campaign -H 'Content-Type: application/json' -d '{"nombre":"Test","presupuesto":10000,"divisa":"USD","marca_id":"USD","participantes":[{"id":"p-98765","tipo":"afiliado","nombre":"Alice Doe","informacion_perfil":"Fashion"}]}'
+  curl -i %s/registrar-campaign%s -H 'Content-Type: application/json' -d '{"nombre":"Spring","presupuesto":10000,"divisa":"USD","marca_id":"brand-7","participantes":[{"id":"p-1","tipo":"afiliado","nombre":"Alice Doe","informacion_perfil":"Fashion"},{"id":"p-2","tipo":"influencer","nombre":"Bob","informacion_perfil":"Travel"},{"id":"p-3","tipo":"influencer","nombre":"Mallory","informacion_perfil":"Coupons"}]}'
 
 Then look at:
 
@@ -92,7 +97,9 @@ Then look at:
   %[1]s/v1/campaigns  the campaigns; also /v1/partners and /v1/events
   %[1]s/openapi.json  the whole API
 
-`, base)
+Stop with Ctrl-C; nothing in flight is lost.
+
+`, base, header)
 	return b.String()
 }
 

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -272,5 +273,68 @@ func (c *crashes) judge(kills int) {
 		if !ok {
 			c.t.Errorf("the test has shown too little: %s", what)
 		}
+	}
+}
+
+// TestKillBetweenHandOverAndCommit kills the server at the one moment when a command is nowhere but in the outbox and in the memory of
+// the in-process broker: it was handed over, and its service cannot commit.
+func TestKillBetweenHandOverAndCommit(t *testing.T) {
+	t.Parallel()
+	for node, table := range map[string]string{"campaign": "campaigns", "partner": "partners", "conversion": "eventos"} {
+		t.Run(node, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "held.db")
+			serve := func() (*process, string) {
+				p := start(t, dir, nil, "--listen", "127.0.0.1:0", "--data", file, "--log-level", "warn")
+				return p, p.url(t, "bff")
+			}
+			exec := func(statement string) {
+				t.Helper()
+				db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			p, base := serve()
+			exec("CREATE TRIGGER hold BEFORE INSERT ON " + table + " BEGIN SELECT RAISE(ABORT, 'held up'); END")
+			clients := newCrowd(1, nil)
+			clients.turn(base)
+			o := &order{name: "campaign 0", participants: []string{"participant 0"}}
+			clients.orders[o.name] = o
+			path, body := requestOf(o, "")
+			id, err := clients.post(t.Context(), base+path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients.acknowledged(o, id, base)
+			if p.stderr.await(regexp.MustCompile("held up")) == nil {
+				t.Fatalf("it ended: %v\n%s", p.err, p.stderr)
+			}
+			p.kill()
+			exec("DROP TRIGGER hold")
+
+			p, base = serve()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if _, err := clients.watch(ctx, base, func(active int) bool { return active == 0 }); err != nil || ctx.Err() != nil {
+				t.Fatalf("%v, %v\n%s", err, ctx.Err(), p.stderr)
+			}
+			if code := p.terminate(t); code != 0 {
+				t.Errorf("exit code %d\n%s", code, p.stderr)
+			}
+			db, err := openData(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if f, violations, err := audit(t.Context(), db, clients.placed()); err != nil || len(violations) > 0 || f.completed != 1 {
+				t.Errorf("%+v, %v\n%q", f, err, violations)
+			}
+		})
 	}
 }

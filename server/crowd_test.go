@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -178,8 +179,8 @@ func requestOf(o *order, id string) (path string, body []byte) {
 }
 
 // post returns the saga's id that the server answered.
-func (c *crowd) post(ctx context.Context, url string, body []byte) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (c *crowd) post(ctx context.Context, address string, body []byte) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -192,7 +193,7 @@ func (c *crowd) post(ctx context.Context, url string, body []byte) (string, erro
 	answer, err := io.ReadAll(response.Body)
 	id := response.Header.Get("Saga-Id")
 	if err == nil && (response.StatusCode/100 != 2 || id == "") {
-		err = fmt.Errorf("%s answered %s with saga %q: %s", url, response.Status, id, answer)
+		err = fmt.Errorf("%s answered %s with saga %q: %s", address, response.Status, id, answer)
 		c.refusal.CompareAndSwap(nil, &err)
 	}
 	return id, err
@@ -217,10 +218,7 @@ func live() []string { return []string{"running", "compensating"} }
 // and how many sagas are not at rest.
 func (c *crowd) poll(ctx context.Context, base string) (old, active int, err error) {
 	c.mu.Lock()
-	candidates := make(map[string]waiting, len(c.waiting))
-	for id, w := range c.waiting {
-		candidates[id] = w
-	}
+	candidates := maps.Clone(c.waiting)
 	c.mu.Unlock()
 	for _, status := range live() {
 		cursor := ""
@@ -251,8 +249,10 @@ func (c *crowd) poll(ctx context.Context, base string) (old, active int, err err
 }
 
 type sagaPage struct {
-	Items      []struct{ ID string } `json:"items"`
-	NextCursor string                `json:"nextCursor"`
+	Items []struct {
+		ID string `json:"id"`
+	} `json:"items"`
+	NextCursor string `json:"nextCursor"`
 }
 
 func (c *crowd) page(ctx context.Context, base, status, cursor string) (page sagaPage, err error) {
@@ -302,7 +302,7 @@ func (c *crowd) watch(ctx context.Context, base string, until func(active int) b
 		old, active, err := c.poll(ctx, base)
 		switch {
 		case ctx.Err() != nil:
-			return progress, nil //nolint:nilerr // the watch is over
+			return progress, nil // the watch is over
 		case err != nil:
 			return progress, err
 		case old > 0 && progress.IsZero():

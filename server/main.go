@@ -49,6 +49,8 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(ctx.Stdout)
+	if _, err := fmt.Fprintln(ctx.Stdout); err != nil {
+		return err
+	}
 	return kong.DefaultHelpPrinter(options, serve)
 }

@@ -112,7 +112,7 @@ func pagesInPlace(s *stage) {
 		for i := from; i < to; i++ {
 			state := s.state(fmt.Sprint(i))
 			state.Definition = s.tag
-			if i%3 == 0 {
+			if i%6 < 3 { // more in a row than a page has
 				state.Status = saga.Completed
 			}
 			s.commit(create(state))
@@ -122,13 +122,13 @@ func pagesInPlace(s *stage) {
 		}
 		return ids
 	}
-	want := made(0, 9)
+	want := made(0, 12)
 	slices.Reverse(want)
 	var got []saga.ID
 	q := coordinator.ListQuery{Definition: s.tag, Status: saga.Running, Limit: 2}
-	for more := 9; ; more += 2 {
+	for more := 12; ; more += 6 {
 		page, cursor, err := s.reader.List(s.Context(), q)
-		if err != nil || more > 20 {
+		if err != nil || more > 60 {
 			s.Fatalf("List: %v, after %v", err, got)
 		}
 		for _, state := range page {
@@ -137,7 +137,7 @@ func pagesInPlace(s *stage) {
 		if q.Cursor = cursor; cursor == "" {
 			break
 		}
-		made(more, more+2)
+		made(more, more+6)
 	}
 	if !slices.Equal(got, want) {
 		s.Errorf("the pages are %v, want %v, each once and none that came later", got, want)

@@ -162,7 +162,7 @@ func dueMixed(s *stage) {
 			s.Errorf("Due with limit %d: %v, want %v", limit, got, want[:limit])
 		}
 	}
-	for seconds := range len(want) {
+	for seconds := range want {
 		now := at.Add(time.Duration(seconds) * time.Second)
 		if _, got := s.due(now, 1); !got.Equal(now.Add(time.Second)) {
 			s.Errorf("after %d seconds the next wake-up is %v later, want one second", seconds, got.Sub(now))

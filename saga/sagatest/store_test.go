@@ -273,6 +273,7 @@ func brokenCommits() map[string]broken {
 func brokenStores() map[string]broken {
 	all := brokenCommits()
 	maps.Copy(all, brokenReadings())
+	maps.Copy(all, brokenFields())
 	return all
 }
 

@@ -27,7 +27,12 @@ func TestStoreKeepsTheOutboxContract(t *testing.T) {
 // open returns both stores on a database of their own.
 func open(t *testing.T, url string) (*sqlmsg.Store, *sqlsaga.Store) {
 	t.Helper()
-	db, messages, sagas, err := openPrefixed(t.Context(), url, "")
+	return openWith(t, url, "")
+}
+
+func openWith(t *testing.T, url, prefix string) (*sqlmsg.Store, *sqlsaga.Store) {
+	t.Helper()
+	db, messages, sagas, err := openPrefixed(t.Context(), url, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,15 +11,18 @@ import (
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	for name, url := range map[string]func(*testing.T) string{
-		"file":   func(t *testing.T) string { t.Helper(); return "sqlite:" + filepath.Join(t.TempDir(), "sagas.db") },
-		"memory": func(*testing.T) string { return "sqlite::memory:" },
+	for name, at := range map[string]struct {
+		url    func(*testing.T) string
+		prefix string
+	}{
+		"file":                {func(t *testing.T) string { t.Helper(); return "sqlite:" + filepath.Join(t.TempDir(), "sagas.db") }, ""},
+		"memory and a prefix": {func(*testing.T) string { return "sqlite::memory:" }, "trips_"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sagatest.RunStore(t, sagatest.StoreHarness{New: func(t *testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
 				t.Helper()
-				_, s := open(t, url(t))
+				_, s := openWith(t, at.url(t), at.prefix)
 				return s, s, s
 			}})
 		})

@@ -85,6 +85,9 @@ func (a *App) URL(service string) string {
 	return ""
 }
 
+// Whole reports whether all services run here.
+func (a *App) Whole() bool { return a.cfg.whole() }
+
 // Ready is closed once requests can be served.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ func (a *App) wireServices(context.Context) error {
 		if err != nil {
 			return err
 		}
-		commands := cqrs.NewBus(cqrs.Config{Middleware: []cqrs.Middleware{cqrs.Logging(a.logger(s.name))}})
+		commands := cqrs.NewBus(cqrs.Config{Middleware: []cqrs.Middleware{logging(a.logger(s.name))}})
 		if err := s.wire(service, commands); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -55,6 +56,25 @@ func subscriptions() map[string]string {
 		}
 	}
 	return names
+}
+
+// logging logs commands. A refusal is an answer and no fault: it is told to the log as such, and nothing as a failure.
+func logging(logger *slog.Logger) cqrs.Middleware {
+	return func(next cqrs.Handler) cqrs.Handler {
+		return func(ctx context.Context, call *cqrs.Call) error {
+			err := next(ctx, call)
+			level, text := slog.LevelDebug, "handled"
+			var refusal *messaging.Refusal
+			switch {
+			case errors.As(err, &refusal):
+				level, text = slog.LevelInfo, "refused"
+			case err != nil:
+				level, text = slog.LevelWarn, "not handled"
+			}
+			logger.Log(ctx, level, text, "command", call.Name(), "error", err)
+			return err
+		}
+	}
 }
 
 func (a *App) wireCampaign(service *inbox.Service, bus *cqrs.Bus) error {

@@ -102,11 +102,11 @@ func split(t *testing.T, text string) (stories []map[string][]string) {
 	t.Helper()
 	var (
 		spaces = regexp.MustCompile(` +`)
-		timed  = regexp.MustCompile(`^ +\d+\.\d ms  (.*)$`)
+		timed  = regexp.MustCompile(`^ +\d+\.\d ms {2}(.*)$`)
 		node   = regexp.MustCompile(`^(\S) (campaign|approve|participants)( .*)$`)
 		item   = regexp.MustCompile(`^(\S) participants\[(\d)\]/(.*)$`)
-		end    = regexp.MustCompile(`^   (\w+) after \d+ transitions(: .*)$`)
-		any    = regexp.MustCompile(`participants\[\d\]`)
+		end    = regexp.MustCompile(`^ {3}(\w+) after \d+ transitions(: .*)$`)
+		which  = regexp.MustCompile(`participants\[\d\]`)
 	)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
@@ -139,7 +139,7 @@ func split(t *testing.T, text string) (stories []map[string][]string) {
 			}
 			add(who, m[1]+m[3])
 		default:
-			add("saga", any.ReplaceAllString(event, "participants[*]"))
+			add("saga", which.ReplaceAllString(event, "participants[*]"))
 		}
 	}
 	if len(stories) != 3 {

@@ -2,9 +2,13 @@ package web
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,7 +16,10 @@ import (
 
 	"github.com/alpespartners/alpespartners/alpes/campaign"
 	"github.com/alpespartners/alpespartners/alpes/partner"
+	"github.com/alpespartners/alpespartners/alpes/registration"
 	"github.com/alpespartners/alpespartners/alpes/tracking"
+	"github.com/alpespartners/alpespartners/saga"
+	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
 // The bodies under /v1.
@@ -121,7 +128,9 @@ type idInput struct {
 
 // mountV1 adds the proper routes.
 func (s *server) mountV1() {
-	register(s, v1(http.MethodPost, "/v1/campaigns", "register-campaign", "Register a campaign", http.StatusAccepted), s.postCampaign)
+	op := v1(http.MethodPost, "/v1/campaigns", "register-campaign", "Register a campaign", http.StatusAccepted)
+	op.Errors = append(op.Errors, http.StatusConflict)
+	register(s, op, s.postCampaign)
 	register(s, v1(http.MethodPost, "/v1/partners", "register-partner", "Register a partner", http.StatusAccepted), s.postPartner)
 	register(s, v1(http.MethodPost, "/v1/events", "register-event", "Register a tracking event", http.StatusAccepted), s.postEvent)
 	mountEntity(s, "/v1/campaigns", "campaign", s.campaigns, campaignToV1, func(id string) any { return campaign.Cancel{ID: id} })
@@ -150,11 +159,55 @@ func (s *server) postCampaign(ctx context.Context, in *struct{ Body newCampaignV
 	if _, err := campaign.New(cmd); err != nil {
 		return nil, err
 	}
+	if b.ID != "" && s.cfg.Sagas != nil {
+		if answer, err := s.repeatedCampaign(ctx, cmd); answer != nil || err != nil {
+			return answer, err
+		}
+	}
 	id, sagaID, err := s.registerCampaign(ctx, cmd)
 	return &acceptedCampaignOutput{
 		Location: "/v1/campaigns/" + id, SagaID: sagaID,
 		Body: acceptedCampaignV1{ID: id, SagaID: sagaID, Status: string(campaign.Pending)},
 	}, err
+}
+
+// repeatedCampaign answers for an id that a registration has already: the same registration, as long as it stands, gets
+// the same answer, everything else is a conflict. It returns nothing if the id is new.
+func (s *server) repeatedCampaign(ctx context.Context, cmd campaign.Register) (*acceptedCampaignOutput, error) {
+	id := coordinator.IDOf(registration.Name, cmd.ID)
+	state, err := s.cfg.Sagas.Get(ctx, id)
+	if errors.Is(err, saga.ErrNotFound) {
+		return nil, nil //nolint:nilnil // no answer and no fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	var stored registration.Registration
+	if err := json.Unmarshal(state.Root.Data, &stored); err != nil {
+		return nil, fmt.Errorf("web: saga %s: %w", id, err)
+	}
+	status := campaign.Pending
+	stands := state.Status == saga.Running || state.Status == saga.Parked
+	if state.Status == saga.Completed {
+		found, missing, err := s.campaigns.find(ctx, cmd.ID)
+		if err != nil && !missing {
+			return nil, err
+		}
+		status, stands = found.Status, !missing
+	}
+	if !stands || !sameRegistration(stored.Campaign, cmd) {
+		return nil, huma.Error409Conflict("the id was taken by a registration that is " + string(state.Status) + ": give a new one, or none")
+	}
+	return &acceptedCampaignOutput{
+		Location: "/v1/campaigns/" + cmd.ID, SagaID: string(id),
+		Body: acceptedCampaignV1{ID: cmd.ID, SagaID: string(id), Status: string(status)},
+	}, nil
+}
+
+func sameRegistration(a, b campaign.Register) bool {
+	same := slices.Equal(a.Participants, b.Participants)
+	a.Participants, b.Participants = nil, nil
+	return same && reflect.DeepEqual(a, b)
 }
 
 func (s *server) postPartner(ctx context.Context, in *struct{ Body newPartnerV1 }) (*acceptedV1Output, error) {
