@@ -2,8 +2,7 @@
 //
 //	func TestStore(t *testing.T) {
 //		sagatest.RunStore(t, sagatest.StoreHarness{New: func(t *testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
-//			s := newStore(t)
-//			return s, s, s
+//			return rolesOf(newStore(t)) // usually one value thrice
 //		}})
 //	}
 //

@@ -26,8 +26,8 @@ func RunStore(t *testing.T, h StoreHarness) {
 	for _, c := range cases() {
 		t.Run(c.promise, func(t *testing.T) {
 			t.Parallel()
-			store, reader, outbox := h.New(t)
-			c.run(&stage{T: t, store: store, reader: reader, outbox: outbox, tag: rand.Text()})
+			store, reader, messages := h.New(t)
+			c.run(&stage{T: t, store: store, reader: reader, outbox: messages, tag: rand.Text()})
 		})
 	}
 }

@@ -55,7 +55,7 @@ func (b *batch) exec(ctx context.Context, query string, args ...any) (sql.Result
 	stmt := b.prepared[query]
 	if stmt == nil {
 		var err error
-		if stmt, err = preparer.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // close does it
+		if stmt, err = preparer.PrepareContext(ctx, query); err != nil {
 			return nil, err
 		}
 		if b.prepared == nil {
