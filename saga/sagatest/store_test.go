@@ -299,7 +299,7 @@ func TestRunStoreFailsOnBrokenStores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			child := exec.CommandContext(t.Context(), executable, "-test.run", "^TestSuiteOnBrokenStore$/^"+b.fails+"$", "-test.v")
+			child := exec.CommandContext(t.Context(), executable, "-test.run", "^TestSuiteOnBrokenStore$/^"+b.fails+"$", "-test.v", "-test.timeout", "60s")
 			child.Env = append(os.Environ(), brokenEnv+"="+name)
 			out, err := child.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestSuiteOnBrokenStore/"+b.fails) {

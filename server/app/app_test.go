@@ -230,8 +230,11 @@ func TestUnknownDefinition(t *testing.T) {
 	}
 	exec("CREATE TRIGGER hold BEFORE INSERT ON campaigns BEGIN SELECT RAISE(ABORT, 'not now'); END")
 	_, id := s.register("Ana")
-	exec("UPDATE sagas SET hash = 'x' || hash")
+	exec("UPDATE sagas SET hash = 'x' || hash, wake_at = wake_at - 3600000") // nobody has known it for an hour
 	exec("DROP TRIGGER hold")
+	if err := s.Coordinator().Wake(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if end := s.await(id); end.Status != saga.Parked || !end.Orphaned {
 		t.Errorf("%s: %s", end.Status, end.Reason)
 	}
