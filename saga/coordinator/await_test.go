@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +50,24 @@ func TestAwait(t *testing.T) {
 		}
 		if _, err := c.Await(t.Context(), id); err != nil {
 			t.Errorf("of one at rest, by a coordinator that has stopped: %v", err)
+		}
+	})
+}
+
+// TestAwaitIsToldByTheCommit shows that nothing is polled where the coordinator itself does the work.
+func TestAwaitIsToldByTheCommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.participants()
+		c, _ := w.coordinator(coordinator.Config{})
+		began := time.Now()
+		s := w.ends(c, w.start(c, trip{ID: "t1"}), saga.Completed)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %s", took)
+		}
+		if stored, err := w.store.Get(t.Context(), s.ID); err != nil || !reflect.DeepEqual(s, stored) {
+			t.Errorf("Await returned %+v, the store has %+v, %v", s, stored, err)
 		}
 	})
 }

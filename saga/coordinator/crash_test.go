@@ -192,8 +192,12 @@ func TestStoreThatFailsForAWhile(t *testing.T) {
 			for err != nil { // the caller tries again with the same key
 				id, err = coordinator.Start(t.Context(), c, w.def, trip{ID: key, Broke: i%2 == 0}, coordinator.Key(key))
 			}
+			began := time.Now()
 			if s, err := c.Await(t.Context(), id); err != nil || !s.Status.Terminal() {
 				t.Fatalf("%s is %s, %v", key, s.Status, err)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("%s took %s: a message that was committed waited for the relay's sweep or for a time-out", key, took)
 			}
 			if got, want := w.net("hotel", key), i%2; got != want {
 				t.Errorf("%s: net effect %d, want %d", key, got, want)
