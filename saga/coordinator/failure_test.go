@@ -295,6 +295,34 @@ func TestLateReplyOfALostDefinition(t *testing.T) {
 	})
 }
 
+// TestUnexpectedRepliesAreDeadLetters sends an instance that is under way what none of its steps expects.
+func TestUnexpectedRepliesAreDeadLetters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, _ := w.coordinator(coordinator.Config{})
+		id := w.start(c, trip{ID: "t1"})
+		good := w.reply(id)
+		for node, outcome := range map[string]messaging.Outcome{
+			"hotel": messaging.Success, "flight": messaging.Failure, "nowhere": messaging.Success, "rooms[3]/room": messaging.Success, "]": messaging.Success,
+		} {
+			m := good.WithHeader(messaging.HeaderNode, node).WithHeader(messaging.HeaderOutcome, string(outcome))
+			if err := messaging.Publish(t.Context(), w.broker, m); err != nil {
+				t.Error(err)
+			}
+		}
+		w.mu.Lock()
+		dead := len(w.dead)
+		w.mu.Unlock()
+		if dead != 5 {
+			t.Errorf("%d dead letters, want 5", dead)
+		}
+		w.participants()
+		time.Sleep(saga.DefaultTimeout)
+		w.ends(c, id, saga.Completed)
+	})
+}
+
 // TestOrphanIsTakenUpByAColleague has an instance parked by a coordinator that lacks its definition, while one that has it runs already.
 func TestOrphanIsTakenUpByAColleague(t *testing.T) {
 	t.Parallel()
