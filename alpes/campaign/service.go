@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/alpespartners/alpespartners/alpes/rule"
 	"github.com/alpespartners/alpespartners/messaging"
 )
@@ -31,7 +29,7 @@ func NewService(r Repository, c Config) (*Service, error) {
 		return nil, errors.New("campaign: a service needs a repository")
 	}
 	if c.NewID == nil {
-		c.NewID = newUUIDv7
+		c.NewID = rule.NewID
 	}
 	return &Service{campaigns: r, newID: c.NewID}, nil
 }
@@ -121,9 +119,4 @@ func refuse(cmd Register, reason string) error {
 		Participants: participants,
 		Reason:       reason,
 	})
-}
-
-func newUUIDv7() (string, error) {
-	id, err := uuid.NewV7()
-	return id.String(), err
 }

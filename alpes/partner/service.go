@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/alpespartners/alpespartners/alpes/rule"
 	"github.com/alpespartners/alpespartners/messaging"
 )
@@ -36,7 +34,7 @@ func NewService(r Repository, c Config) (*Service, error) {
 		return nil, errors.New("partner: a service needs a repository")
 	}
 	if c.NewID == nil {
-		c.NewID = newUUIDv7
+		c.NewID = rule.NewID
 	}
 	return &Service{partners: r, blocked: slices.Clone(c.Blocked), newID: c.NewID}, nil
 }
@@ -109,9 +107,4 @@ func refuse(cmd Register, reason string) error {
 		Profile:    rule.Legible(cmd.Profile),
 		Reason:     reason,
 	})
-}
-
-func newUUIDv7() (string, error) {
-	id, err := uuid.NewV7()
-	return id.String(), err
 }

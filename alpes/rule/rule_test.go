@@ -109,3 +109,14 @@ func ExampleCheck() {
 	// test: invalid: name is empty: give 1 to 100 characters; brandId contains white space or control characters: give 1 to 36 characters without
 	// true
 }
+
+func TestNewID(t *testing.T) {
+	t.Parallel()
+	a, err := rule.NewID()
+	b, err2 := rule.NewID()
+	var c rule.Check
+	c.UUID("id", a)
+	if err != nil || err2 != nil || a == b || c.Err(errors.New("invalid")) != nil {
+		t.Errorf("two ids: %q and %q, %v, %v", a, b, err, err2)
+	}
+}

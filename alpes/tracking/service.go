@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/alpespartners/alpespartners/alpes/rule"
 	"github.com/alpespartners/alpespartners/messaging"
 )
@@ -36,7 +34,7 @@ func (c Config) withDefaults() Config {
 		c.Limit = DefaultLimit
 	}
 	if c.NewID == nil {
-		c.NewID = newUUIDv7
+		c.NewID = rule.NewID
 	}
 	return c
 }
@@ -143,9 +141,4 @@ func refuse(cmd Register, reason string) error {
 		OccurredAt: at,
 		Reason:     reason,
 	})
-}
-
-func newUUIDv7() (string, error) {
-	id, err := uuid.NewV7()
-	return id.String(), err
 }

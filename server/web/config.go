@@ -9,10 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/alpespartners/alpespartners/alpes/campaign"
 	"github.com/alpespartners/alpespartners/alpes/partner"
+	"github.com/alpespartners/alpespartners/alpes/rule"
 	"github.com/alpespartners/alpespartners/alpes/tracking"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
@@ -115,7 +114,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	if c.NewID == nil {
-		c.NewID = newUUIDv7
+		c.NewID = rule.NewID
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -144,8 +143,3 @@ func (c Config) validate() error {
 }
 
 func (c Config) serves(s Service) bool { return slices.Contains(c.Services, s) }
-
-func newUUIDv7() (string, error) {
-	id, err := uuid.NewV7()
-	return id.String(), err
-}
