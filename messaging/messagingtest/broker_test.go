@@ -23,9 +23,7 @@ func mustFail(t *testing.T, test, promise, broken string) {
 	command := exec.Command(os.Args[0], "-test.run=^"+test+"$/^"+promise+"$", "-test.v", "-test.timeout=60s")
 	command.Env = append(os.Environ(), brokenEnv+"="+broken)
 	out, err := command.CombinedOutput()
-	// What a broken driver does after its case has ended fails too, with a panic of the testing package.
-	failed := strings.Contains(string(out), "--- FAIL: "+test+"/"+promise+" ") || strings.Contains(string(out), "panic: Fail in goroutine after "+test)
-	if err == nil || !failed {
+	if err == nil || !strings.Contains(string(out), "--- FAIL: "+test+"/"+promise+" ") {
 		t.Errorf("%s does not fail for a driver that %s (%v):\n%s", promise, broken, err, out)
 	}
 }
@@ -80,7 +78,9 @@ func brokenBrokers() map[string]struct {
 		}},
 		"calls done twice": {"PublishedMessageArrivesWithAllItsFields", func(b messaging.Broker) messaging.Broker {
 			return wrapped{Broker: b, publish: func(ctx context.Context, m messaging.Message, done func(error)) {
-				b.Publish(ctx, m, func(err error) { done(err); done(err) })
+				done(nil) // both before the case can have ended, or the second might go unnoticed
+				done(nil)
+				b.Publish(ctx, m, func(error) {})
 			}}
 		}},
 		"calls done before the acknowledgement": {"DoneComesAfterTheAcknowledgementOfEverySubscription", func(b messaging.Broker) messaging.Broker {
