@@ -5,9 +5,9 @@ import "slices"
 // backward compensates the node and reports whether nothing of it is left to be compensated (R4).
 func (m *machine) backward(r *record, n *node) (clean bool, err error) {
 	switch n.kind {
-	case kindStep:
+	case KindStep:
 		return m.backwardStep(r, n)
-	case kindForEach:
+	case KindForEach:
 		return m.backwardEach(r, n)
 	default:
 		for _, kid := range slices.Backward(n.kids) {

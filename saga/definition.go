@@ -20,6 +20,8 @@ type Any interface {
 	Commands() []any
 	// Events returns a zero value of every event type that a step declares, without duplicates.
 	Events() []any
+	// Describe returns the definition as plain data.
+	Describe() Description
 	root() *scope
 }
 
@@ -157,7 +159,7 @@ func place(s *scope, n *node, prefix string) {
 
 // shape is what a definition's hash is taken of.
 type shape struct {
-	Kind  kind    `json:"Kind"`
+	Kind  Kind    `json:"Kind"`
 	Name  string  `json:"Name"`
 	Class Class   `json:"Class,omitempty"`
 	Types string  `json:"Types,omitempty"`

@@ -17,9 +17,9 @@ const (
 // forward moves the node on as far as it can go (R1).
 func (m *machine) forward(r *record, n *node) (verdict, error) {
 	switch n.kind {
-	case kindStep:
+	case KindStep:
 		return m.forwardStep(r, n)
-	case kindForEach:
+	case KindForEach:
 		return m.forwardEach(r, n)
 	default:
 		for _, kid := range n.kids {

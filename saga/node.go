@@ -31,17 +31,23 @@ const (
 // Node is a part of a definition over data of type D: a [*StepNode], [*SequenceNode] or [*ForEachNode]. Only this package implements it.
 type Node[D any] interface{ erase(D) *node }
 
-type kind string
+// Kind is what a node of a definition is.
+type Kind string
 
+// The kinds of nodes.
 const (
-	kindStep     kind = "step"
-	kindSequence kind = "sequence"
-	kindForEach  kind = "for-each"
+	KindStep     Kind = "step"
+	KindSequence Kind = "sequence"
+	KindParallel Kind = "parallel"
+	KindForEach  Kind = "for-each"
+	KindWait     Kind = "wait"
+	KindSleep    Kind = "sleep"
+	KindIf       Kind = "if"
 )
 
 // node is a node without its types. It is built by the constructors, completed by compile and read-only from then on.
 type node struct {
-	kind  kind
+	kind  Kind
 	name  string
 	path  string // within its scope's definition: "rooms/room" for a step in a fan-out
 	local string // within its record: "room"
@@ -98,7 +104,7 @@ type scope struct {
 
 func newScope[D any](nodes []Node[D]) *scope {
 	var zero D
-	root := &node{kind: kindSequence}
+	root := &node{kind: KindSequence}
 	for i, n := range nodes {
 		var kid *node
 		if n != nil {
@@ -152,7 +158,7 @@ func (s *StepNode[D]) erase(D) *node {
 // Step makes a step of [Do], [On], [OnFailure], [Undo] and [Undone] parts. Do and On are required.
 // It is compensable unless [StepNode.Pivot] or [StepNode.Retriable] says otherwise.
 func Step[D any](name string, parts ...Part[D]) *StepNode[D] {
-	n := &node{kind: kindStep, name: name, step: &step{
+	n := &node{kind: KindStep, name: name, step: &step{
 		class: Compensable, timeout: DefaultTimeout, attempts: DefaultAttempts,
 		backoffBase: DefaultBackoffBase, backoffMax: DefaultBackoffMax,
 	}}
@@ -304,7 +310,7 @@ func ForEach[D, I any](name string, items func(D) []I, nodes ...Node[I]) *ForEac
 	if items == nil {
 		flaws = append(flaws, "has no function that finds its items: give it one")
 	}
-	return &ForEachNode[D]{n: &node{kind: kindForEach, name: name, flaws: flaws, each: &each{
+	return &ForEachNode[D]{n: &node{kind: KindForEach, name: name, flaws: flaws, each: &each{
 		inner: newScope(nodes),
 		items: func(data any) []any {
 			list := items(*data.(*D)) //nolint:errcheck,forcetypeassert // its scope's data

@@ -138,7 +138,7 @@ func (m *machine) target(path string) (*record, *node, error) {
 			return nil, nil, err
 		}
 		n := r.scope.byLocal[local]
-		if n == nil || n.kind == kindSequence {
+		if n == nil || n.kind == KindSequence {
 			return nil, nil, fmt.Errorf("%w: no node %q", ErrNotFound, path)
 		}
 		return r, n, nil

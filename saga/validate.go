@@ -73,11 +73,11 @@ func (c *checker) sequence(n *node) {
 		}
 		names[kid.name] = true
 		switch kid.kind {
-		case kindStep:
+		case KindStep:
 			c.step(kid)
-		case kindSequence:
+		case KindSequence:
 			c.sequence(kid)
-		case kindForEach:
+		case KindForEach:
 			c.forEach(kid)
 		}
 	}

@@ -34,7 +34,7 @@ func View(def Any, s State) []NodeView {
 func viewRecord(sc *scope, r Record) []NodeView {
 	var views []NodeView
 	for _, n := range sc.nodes {
-		if n.kind == kindSequence || n.index >= len(r.Nodes) {
+		if n.kind == KindSequence || n.index >= len(r.Nodes) {
 			continue
 		}
 		view := NodeView{Path: joinPath(r.Key, n.local), State: r.Nodes[n.index]}
