@@ -9,7 +9,21 @@ func (m *machine) backward(r *record, n *node) (clean bool, err error) {
 		return m.backwardStep(r, n)
 	case KindForEach:
 		return m.backwardEach(r, n)
+	case KindWait, KindSleep:
+		m.giveUpWait(r, n)
+		return true, nil
+	case KindParallel:
+		clean = true
+		for _, kid := range slices.Backward(n.kids) { // side by side
+			kidClean, err := m.backward(r, kid)
+			if err != nil {
+				return false, err
+			}
+			clean = clean && kidClean
+		}
+		return clean, nil
 	default:
+		m.unstick(r.at(n)) // an If whose condition panicked
 		for _, kid := range slices.Backward(n.kids) {
 			if clean, err := m.backward(r, kid); err != nil || !clean {
 				return false, err
@@ -24,6 +38,7 @@ func (m *machine) backwardStep(r *record, n *node) (bool, error) {
 	switch st.Phase {
 	case PhaseIdle:
 		m.unstick(st)
+		st.Due, st.Again = 0, false
 		return true, nil
 	case PhaseDoing:
 		if s.undo != nil && s.needsReply {
@@ -46,14 +61,14 @@ func (m *machine) backwardStep(r *record, n *node) (bool, error) {
 	switch {
 	case s.undo == nil:
 		return true, nil
-	case st.Stuck:
+	case st.Stuck, st.Again:
 		return false, nil
 	case st.Phase == PhaseUnknown && s.needsReply:
 		m.stick(r, n, "its undo needs the reply that never came")
 		return false, nil
 	}
 	st.Attempt, st.Epoch = 0, 0
-	if err := m.send(r, n, UndoDirection); err != nil || st.Stuck {
+	if err := m.send(r, n, UndoDirection); err != nil || st.Phase != PhaseUndoing {
 		return false, err
 	}
 	if s.unacked {
@@ -88,14 +103,11 @@ func (m *machine) backwardEach(r *record, n *node) (bool, error) {
 		}
 		m.changed = true
 		fan.Reversing++
-		item.own().Phase = PhaseUndoing
-		clean, err := m.backward(item, item.scope.root)
+		clean, err := m.reverse(item)
 		if err != nil {
 			return false, err
 		}
-		if clean {
-			item.own().Phase = PhaseUndone
-		} else {
+		if !clean {
 			fan.Undoing++
 		}
 	}
@@ -108,4 +120,18 @@ func (m *machine) backwardEach(r *record, n *node) (bool, error) {
 		st.Due = m.now.UnixMilli()
 	}
 	return false, nil
+}
+
+// reverse tells an item to compensate, unless it has, or does already, as one that was tolerated.
+func (m *machine) reverse(item *record) (clean bool, err error) {
+	own := item.own()
+	if own.Phase == PhaseUndone || own.Phase == PhaseUndoing {
+		return own.Phase == PhaseUndone, nil
+	}
+	own.Phase = PhaseUndoing
+	clean, err = m.backward(item, item.scope.root)
+	if err == nil && clean {
+		own.Phase = PhaseUndone
+	}
+	return clean, err
 }

@@ -17,14 +17,18 @@ const pageItems = 100
 //
 // An input that changes nothing (a duplicate, an early tick, a reply to a terminal instance) returns the state as it
 // was and no effects. Otherwise the version is one higher. Errors leave the state as it was:
-// [*NeedError] asks for more records, [ErrNotFound], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
+// [*NeedError] asks for more records, [ErrNotFound], [ErrEarly], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
 // say what is wrong with the input, [ErrData] what is wrong with the data.
 // A function of the definition that panics parks the instance at its node.
 func Decide(def Any, s State, in Input, now time.Time) (State, []Effect, error) {
+	hold, held := in.(Hold)
+	if held {
+		in = hold.Input
+	}
 	if s.Exists() && !independent(in) && (s.Definition != def.Name() || s.Hash != def.Hash()) {
 		return s, nil, fmt.Errorf("%w: %s at %s is not %s at %s", ErrUnknownDefinition, s.Definition, s.Hash, def.Name(), def.Hash())
 	}
-	m := &machine{def: def, s: s.clone(), now: now, open: map[string]*record{}}
+	m := &machine{def: def, role: def.party(), held: held, mayBeEarly: def.party() != nil, s: s.clone(), now: now, open: map[string]*record{}}
 	err := m.take(in)
 	switch {
 	case len(m.needs) > 0:
@@ -72,12 +76,16 @@ var errNeeds = errors.New("saga: needs records")
 // machine carries one transition.
 type machine struct {
 	def     Any
+	role    *role // of a choreography
+	held    bool  // what is to be sent is held back
 	s       State
 	now     time.Time
 	effects []Effect
 	open    map[string]*record
 	needs   []string
 	changed bool
+	// mayBeEarly says that the input may be about an item that is still to be made.
+	mayBeEarly bool
 }
 
 // record is a loaded record with its data decoded once it is used.
@@ -103,6 +111,8 @@ func (m *machine) take(in Input) error {
 	switch in := in.(type) {
 	case Reply:
 		return m.reply(in)
+	case Signal:
+		return m.signal(in)
 	case Tick:
 		return m.tick(in)
 	case Act:
@@ -129,6 +139,9 @@ func (m *machine) start(in Start) error {
 		Root: Record{Data: data, Nodes: make([]NodeState, len(root.nodes))},
 	}
 	m.log(LogStarted, "", "", 0, "")
+	if err := m.expectSignals(m.keep("", m.s.Root, root)); err != nil {
+		return err
+	}
 	return m.proceedRoot()
 }
 
@@ -148,10 +161,15 @@ func (m *machine) tick(in Tick) error {
 			continue
 		}
 		due, st.Due = true, 0
-		if n.step != nil {
-			if err := m.overdue(r, n); err != nil {
-				return err
-			}
+		var err error
+		switch {
+		case n.step != nil:
+			err = m.overdue(r, n)
+		case st.Phase == PhaseWaiting:
+			err = m.waited(r, n)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if !due {
@@ -168,19 +186,25 @@ func (m *machine) overdue(r *record, n *node) error {
 	switch {
 	case st.Stuck:
 		return nil
+	case st.Again && st.Phase != PhaseDoing && st.Phase != PhaseUndoing:
+		st.Again = false // it was held back: the scope sends it as it proceeds
+		return nil
 	case st.Phase == PhaseDoing && reversing && !st.Again:
 		// R5: the undo needs the reply and the deadline has passed.
 		st.Phase, st.Unanswered = PhaseUnknown, true
 		m.log(LogTimedOut, r.path(n), DoDirection, st.Attempt, "")
 		return nil
+	case m.role.watches(s) && !st.Again && (st.Phase == PhaseDoing || st.Phase == PhaseUndoing):
+		m.stick(r, n, fmt.Sprintf("no reply seen within %s: look at the service %q", s.timeout, s.service))
+		return nil
 	case st.Phase == PhaseDoing && (st.Again || st.Attempt < s.attempts):
 		return m.send(r, n, DoDirection)
 	case st.Phase == PhaseUndoing && (st.Again || st.Attempt < s.attempts):
 		return m.send(r, n, UndoDirection)
-	case st.Phase == PhaseDoing && s.class == Compensable:
+	case st.Phase == PhaseDoing && s.class == Compensable && m.role == nil:
 		st.Phase, st.Unanswered, st.Reason = PhaseUnknown, true, fmt.Sprintf("no reply to %d sendings", st.Attempt)
 		m.log(LogTimedOut, r.path(n), DoDirection, st.Attempt, st.Reason)
-		m.blame(r.path(n) + ": " + st.Reason)
+		m.blame(r, r.path(n)+": "+st.Reason)
 		return nil
 	case st.Phase == PhaseDoing, st.Phase == PhaseUndoing:
 		m.stick(r, n, fmt.Sprintf("no reply to %d sendings", st.Attempt))
@@ -192,7 +216,36 @@ func (m *machine) overdue(r *record, n *node) error {
 
 // reversing reports whether the record's scope is being compensated.
 func (m *machine) reversing(r *record) bool {
-	return m.s.Reversing && (r.Key == "" || r.own().Phase == PhaseUndoing)
+	if r.Key == "" {
+		return m.s.Reversing
+	}
+	return r.own().Phase == PhaseUndoing
+}
+
+// unwinding reports whether the item lies in something that is being compensated, and is about to be told so.
+func (m *machine) unwinding(item *record) (bool, error) {
+	for r := item; r.Key != ""; {
+		parent, _, err := m.container(r)
+		if err != nil {
+			return false, err
+		}
+		if m.reversing(parent) {
+			return true, nil
+		}
+		r = parent
+	}
+	return false, nil
+}
+
+// container returns the record that the item's fan-out lies in, and the fan-out.
+func (m *machine) container(item *record) (*record, *node, error) {
+	fanPath, _, _ := splitItem(item.Key)
+	parentKey, local := splitPath(fanPath)
+	parent, err := m.record(parentKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parent, parent.scope.byLocal[local], nil
 }
 
 // proceed moves the record's scope on after one of its nodes changed, and what contains it.
@@ -200,47 +253,48 @@ func (m *machine) proceed(r *record) error {
 	if r.Key == "" {
 		return m.proceedRoot()
 	}
-	own := r.own()
-	if own.Phase == PhaseDoing && m.s.Reversing {
-		return nil // R3: its fan-out is about to tell it to compensate
-	}
-	switch own.Phase {
+	switch r.own().Phase {
 	case PhaseDoing:
-		v, err := m.forward(r, r.scope.root)
-		if err != nil || v == pending {
-			return err
-		}
-		return m.settle(r, func(fan *Fan) {
-			own.Phase = PhaseDone
-			fan.Active--
-			if v == failed {
-				own.Phase = PhaseRefused
-				fan.Failed++
-			}
-		})
+		return m.proceedItem(r)
 	case PhaseUndoing:
 		clean, err := m.backward(r, r.scope.root)
 		if err != nil || !clean {
 			return err
 		}
-		return m.settle(r, func(fan *Fan) {
-			own.Phase = PhaseUndone
-			fan.Undoing--
-		})
+		parent, n, err := m.container(r)
+		if err != nil {
+			return err
+		}
+		m.itemUndone(r, parent.at(n).Fan)
+		return m.proceed(parent)
 	default:
 		return nil
 	}
 }
 
-// settle counts the item in its fan-out and moves the fan-out's record on.
-func (m *machine) settle(item *record, count func(*Fan)) error {
-	fanPath, _, _ := splitItem(item.Key)
-	parentKey, local := splitPath(fanPath)
-	parent, err := m.record(parentKey)
+// proceedItem moves an item forward, and its fan-out if that makes a difference to it.
+func (m *machine) proceedItem(r *record) error {
+	if unwinding, err := m.unwinding(r); err != nil || unwinding {
+		return err // R3: its fan-out is about to tell it to compensate
+	}
+	halt, err := m.halted(r)
 	if err != nil {
 		return err
 	}
-	count(parent.at(parent.scope.byLocal[local]).Fan)
+	v, err := m.forward(r, r.scope.root, halt)
+	if err != nil {
+		return err
+	}
+	if v == pending && !r.own().Resting || v == resting && r.own().Resting {
+		return nil
+	}
+	parent, n, err := m.container(r)
+	if err != nil {
+		return err
+	}
+	if err := m.account(r, parent, n, v); err != nil || v == pending {
+		return err
+	}
 	return m.proceed(parent)
 }
 
@@ -251,9 +305,9 @@ func (m *machine) proceedRoot() error {
 		return err
 	}
 	if !m.s.Reversing {
-		v, err := m.forward(r, r.scope.root)
+		v, err := m.forward(r, r.scope.root, false)
 		switch {
-		case err != nil || v == pending:
+		case err != nil || v == pending || v == resting:
 			return err
 		case v == succeeded:
 			m.finish(Completed, LogCompleted)
@@ -308,7 +362,12 @@ func (m *machine) record(key string) (*record, error) {
 	if n == nil || n.each == nil {
 		return nil, fmt.Errorf("%w: no fan-out %q", ErrNotFound, fanPath)
 	}
-	if fan := parent.at(n).Fan; fan == nil || i >= fan.Created {
+	fan := parent.at(n).Fan
+	toCome := fan == nil && parent.at(n).Phase == PhaseIdle || fan != nil && i >= fan.Created && i < fan.Total
+	switch {
+	case toCome && m.mayBeEarly:
+		return nil, fmt.Errorf("%w: the item %q is not made yet", ErrEarly, key)
+	case fan == nil || i >= fan.Created:
 		return nil, fmt.Errorf("%w: no item %q", ErrNotFound, key)
 	}
 	loaded, ok := m.s.Items[key]
@@ -418,11 +477,15 @@ func (m *machine) log(kind LogKind, path string, d Direction, attempt int, detai
 	m.effects = append(m.effects, Log{Kind: kind, Node: path, Direction: d, Attempt: attempt, Detail: detail})
 }
 
-// blame notes the first reason for which the instance is aborted. It is kept with the root's own node, as the
+// blame notes the first reason for which the record's scope fails. It is kept with the scope's own node, as the
 // instance's reason is another one while it is parked.
-func (m *machine) blame(reason string) {
-	if own := &m.s.Root.Nodes[0]; own.Reason == "" {
-		own.Reason = reason
+func (m *machine) blame(r *record, reason string) {
+	own := r.own()
+	if own.Reason != "" {
+		return
+	}
+	own.Reason = reason
+	if r.Key == "" {
 		m.s.Reason = reason
 	}
 }

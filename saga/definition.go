@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,7 @@ type Any interface {
 	// Describe returns the definition as plain data.
 	Describe() Description
 	root() *scope
+	party() *role
 }
 
 // Definition is a validated saga over data of type D. It is immutable and safe for concurrent use.
@@ -30,12 +32,12 @@ type Definition[D any] struct {
 	name string
 	hash string
 	tree *scope
+	role *role // of a choreography; nil where it is orchestrated
 }
 
 // Define builds a definition of the nodes, a sequence. Its error wraps [ErrInvalid] and lists every fault with the path of its node.
 func Define[D any](name string, nodes ...Node[D]) (*Definition[D], error) {
-	tree := newScope(nodes)
-	tree.root = tree.root.clone()
+	tree := newScope(nodes).clone()
 	faults := validate(name, tree)
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w %q: %w", ErrInvalid, name, errors.Join(faults...))
@@ -61,100 +63,65 @@ func (d *Definition[D]) Hash() string { return d.hash }
 
 func (d *Definition[D]) root() *scope { return d.tree }
 
+func (d *Definition[D]) party() *role { return d.role }
+
 // Commands returns a zero value of every command type, in the order of the definition.
 func (d *Definition[D]) Commands() []any {
-	return distinct(d.tree, func(s *step) []reflect.Type {
-		types := []reflect.Type{s.do.typ}
-		if s.undo != nil {
-			types = append(types, s.undo.typ)
-		}
-		return types
-	})
-}
-
-// Events returns a zero value of every event type, in the order of the definition.
-func (d *Definition[D]) Events() []any {
-	return distinct(d.tree, func(s *step) []reflect.Type {
-		var types []reflect.Type
-		for _, h := range []*handler{s.on, s.onFailure, s.undone} {
-			if h != nil {
-				types = append(types, h.typ)
-			}
-		}
-		return types
-	})
-}
-
-func distinct(tree *scope, of func(*step) []reflect.Type) []any {
-	var values []any
-	seen := map[reflect.Type]bool{}
-	walk(tree.root, func(n *node) {
+	var types []reflect.Type
+	walk(d.tree.root, func(n *node) {
 		if n.step == nil {
 			return
 		}
-		for _, t := range of(n.step) {
-			if !seen[t] {
-				seen[t] = true
-				values = append(values, reflect.Zero(t).Interface())
-			}
+		types = append(types, n.step.do.typ)
+		if n.step.undo != nil {
+			types = append(types, n.step.undo.typ)
 		}
 	})
+	return zeros(types)
+}
+
+// Events returns a zero value of every event type that a step declares, a wait takes as its signal or an instance starts
+// on, in the order of the definition.
+func (d *Definition[D]) Events() []any {
+	var types []reflect.Type
+	starts := d.tree.starts
+	if d.role != nil {
+		starts = append(slices.Clone(starts), d.role.joins...)
+	}
+	for _, s := range starts {
+		types = append(types, s.typ)
+	}
+	walk(d.tree.root, func(n *node) {
+		for _, h := range n.handlers() {
+			types = append(types, h.typ)
+		}
+	})
+	return zeros(types)
+}
+
+// handlers are those of the events that the node takes.
+func (n *node) handlers() []*handler {
+	var all []*handler
+	switch {
+	case n.wait != nil:
+		all = []*handler{n.wait.on}
+	case n.step != nil:
+		all = []*handler{n.step.on, n.step.onFailure, n.step.undone}
+	}
+	return slices.DeleteFunc(all, func(h *handler) bool { return h == nil })
+}
+
+// zeros returns a zero value of each type, without duplicates.
+func zeros(types []reflect.Type) []any {
+	var values []any
+	seen := map[reflect.Type]bool{}
+	for _, t := range types {
+		if !seen[t] {
+			seen[t] = true
+			values = append(values, reflect.Zero(t).Interface())
+		}
+	}
 	return values
-}
-
-// walk visits n and all nodes below it, those of fan-outs included, in the order of the definition.
-func walk(n *node, visit func(*node)) {
-	visit(n)
-	for _, kid := range n.kids {
-		walk(kid, visit)
-	}
-	if n.each != nil {
-		walk(n.each.inner.root, visit)
-	}
-}
-
-// clone copies the tree, so that the user may put a node into several definitions and change it afterwards.
-func (n *node) clone() *node {
-	c := *n
-	c.kids = make([]*node, len(n.kids))
-	for i, kid := range n.kids {
-		c.kids[i] = kid.clone()
-	}
-	if n.step != nil {
-		s := *n.step
-		c.step = &s
-	}
-	if n.each != nil {
-		e, inner := *n.each, *n.each.inner
-		inner.root = inner.root.clone()
-		e.inner = &inner
-		c.each = &e
-	}
-	return &c
-}
-
-// compile gives every node its paths and its place in its scope's records.
-func compile(s *scope) {
-	s.nodes, s.byLocal = nil, map[string]*node{}
-	place(s, s.root, "")
-}
-
-func place(s *scope, n *node, prefix string) {
-	n.scope, n.index = s, len(s.nodes)
-	n.local = strings.TrimPrefix(prefix+"/"+n.name, "/")
-	if n == s.root {
-		n.local = ""
-	}
-	n.path = joinPath(s.path, n.local)
-	s.nodes = append(s.nodes, n)
-	s.byLocal[n.local] = n
-	for _, kid := range n.kids {
-		place(s, kid, n.local)
-	}
-	if n.each != nil {
-		n.each.inner.path = n.path
-		compile(n.each.inner)
-	}
 }
 
 // shape is what a definition's hash is taken of.
@@ -178,6 +145,9 @@ func shapeOf(n *node) shape {
 	if n.step != nil {
 		s.Class = n.step.class
 		s.Types = n.step.types()
+	}
+	if n.wait != nil {
+		s.Types = n.wait.on.typ.String()
 	}
 	return s
 }

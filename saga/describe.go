@@ -49,9 +49,10 @@ type NodeDescription struct {
 	AtMost   int    `json:"atMost,omitempty"`
 	Tolerate int    `json:"tolerate,omitempty"`
 
-	// Of a wait: its signal's type and how long it waits (0: for ever).
+	// Of a wait: its signal's type, how long it waits (0: for ever) and whether it goes on when that has passed.
 	Signal   string        `json:"signal,omitempty"`
 	Deadline time.Duration `json:"deadline,omitempty"`
+	GoesOn   bool          `json:"goesOn,omitempty"`
 
 	// Nodes are the nodes below: of a sequence or fan-out in their order, of a parallel its branches, of an If the
 	// sequences "then" and "else".
@@ -84,11 +85,14 @@ func describeAll(nodes []*node) []NodeDescription {
 
 func describe(n *node) NodeDescription {
 	d := NodeDescription{Kind: n.kind, Name: n.name, Path: n.path}
+	d.Matched = n.match != nil
 	switch n.kind {
 	case KindStep:
 		n.step.describe(&d)
+	case KindWait:
+		d.Signal, d.Deadline, d.GoesOn = n.wait.on.typ.String(), n.wait.deadline, n.wait.onDeadline != nil
 	case KindForEach:
-		d.Item, d.AtMost = n.each.inner.typ.String(), n.each.atMost
+		d.Item, d.AtMost, d.Tolerate = n.each.inner.typ.String(), n.each.atMost, n.each.tolerate
 		d.Nodes = describeAll(n.each.inner.root.kids)
 	default:
 		d.Nodes = describeAll(n.kids)
@@ -98,6 +102,7 @@ func describe(n *node) NodeDescription {
 
 func (s *step) describe(d *NodeDescription) {
 	name := func(t reflect.Type) string { return t.String() }
+	d.Service = s.service
 	d.Class, d.Command, d.Success = s.class, name(s.do.typ), name(s.on.typ)
 	d.Timeout, d.Attempts, d.BackoffBase, d.BackoffMax = s.timeout, s.attempts, s.backoffBase, s.backoffMax
 	if s.onFailure != nil {

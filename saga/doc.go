@@ -38,6 +38,18 @@
 // An undo is acknowledged by any reply to it, by a declared event ([Undone]), by the step's own failure event
 // ([StepNode.UndoneByFailure]), or by nothing ([StepNode.UndoUnacknowledged]), for participants that never answer one.
 //
+// # Shapes
+//
+// Nodes nest to any depth: [Step]; [Sequence], one after the other; [Parallel], side by side; [ForEach], a sequence for each item
+// of a list; [If]; [Wait], for a [Signal] from outside, with a deadline; and [Sleep]. There are no sub-sagas: a part that
+// several definitions share is a function that returns a [Sequence], and a saga that another one starts is started by an event.
+//
+// # Two ways to coordinate
+//
+// A definition is orchestrated: its coordinator sends every command. [Choreograph] makes of it what each service does
+// in a choreography, in which every service sends its own commands on the events of the others, and what a watcher sees;
+// [Reactions] lists it.
+//
 // # Rules
 //
 // Each is proved by tests with its name.
@@ -56,10 +68,12 @@
 //   - R7: after the pivot nothing is compensated. A retriable step is tried again, then parked. A pivot that was
 //     not answered is not guessed about: it is parked, and a late reply resolves it.
 //   - R8: completed, compensated and forced never change. An instance whose definition is unknown is parked, not failed.
-//   - R9: a fan-out decides when every item that was started is settled. After a failure no further item is started; only
-//     items that succeeded or are unknown are undone.
-//   - R10: a start of an instance that exists changes nothing.
-//   - R11: a reply belongs to the node, direction and epoch that it echoes; which event it is tells success from failure.
+//   - R9: a fan-out, and a parallel, decides when nothing of its branches is in flight. After a failure no further item and no
+//     further step of the other branches is started; only what succeeded or is unknown is undone. An item whose failure is
+//     tolerated is undone on its own.
+//   - R10: a start of an instance that exists changes nothing. An event may start one: [StartOn].
+//   - R11: a reply belongs to the node, direction and epoch that it echoes or, where it echoes nothing, to the node whose [Matching] key
+//     its payload has; which event it is tells success from failure.
 //
 // An epoch counts how often a command was deliberately issued anew because the participant had refused it for good.
 // Sending again for want of an answer is another attempt of the same epoch.
@@ -98,7 +112,7 @@
 //
 // # Errors to handle
 //
-// [*NeedError]: load and call again. [ErrUnknownDefinition] and [ErrData]: the instance cannot be decided with this program or
+// [*NeedError]: load and call again. [ErrEarly]: give the input again later. [ErrUnknownDefinition] and [ErrData]: the instance cannot be decided with this program or
 // data; call [ParkOrphan] and keep the input. [ErrUnexpectedReply] and [ErrNotFound]: the input is nobody's; it never gets better.
 // [ErrConflict] and [ErrNotAllowed]: tell the operator. A function of the definition that panics is no error: it parks the
 // instance at its node, and a retry calls it again.

@@ -1,8 +1,10 @@
 package saga
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // act applies an operator's action (R6).
@@ -24,6 +26,9 @@ func (m *machine) act(in Act) error {
 	if m.s.Status.Terminal() {
 		return fmt.Errorf("%w: the instance is %s, which never changes", ErrNotAllowed, m.s.Status)
 	}
+	if m.role != nil && (in.Action == Cancel || in.Action == Skip) {
+		return fmt.Errorf("%w: the instance is choreographed, and one party alone does not decide for the others: mend the service and retry, or force", ErrNotAllowed)
+	}
 	m.s.Actions = append(m.s.Actions, in.ID+actionMark+in.what())
 	m.changed = true
 	switch in.Action {
@@ -36,8 +41,10 @@ func (m *machine) act(in Act) error {
 		return nil
 	case Cancel:
 		return m.cancel(in)
+	case Edit:
+		return m.edit(in)
 	default:
-		return fmt.Errorf("%w: no action %q: use retry, skip, force or cancel", ErrNotAllowed, in.Action)
+		return fmt.Errorf("%w: no action %q: use retry, skip, edit, force or cancel", ErrNotAllowed, in.Action)
 	}
 }
 
@@ -92,7 +99,12 @@ func (m *machine) retry(r *record, n *node) error {
 	switch st.Phase {
 	case PhaseUnknown:
 		if n.step.needsReply { // ask for the reply again; the command is the same message (R3)
+			st.Phase = PhaseDoing
 			return m.send(r, n, DoDirection)
+		}
+	case PhaseWaiting: // its deadline has passed: wait as long again
+		if n.wait.deadline > 0 {
+			st.Due = m.now.Add(n.wait.deadline).UnixMilli()
 		}
 	case PhaseDoing:
 		if n.step != nil {
@@ -110,8 +122,11 @@ func (m *machine) retry(r *record, n *node) error {
 // skip gives up on a stuck node: going forward it counts as done without effect, going back its effect stays.
 func (m *machine) skip(r *record, n *node) error {
 	st := r.at(n)
-	if !st.Stuck {
-		return fmt.Errorf("%w: %s is %s: only what is stuck can be skipped", ErrNotAllowed, r.path(n), st.describe())
+	if !st.Stuck && st.Phase != PhaseWaiting {
+		return fmt.Errorf("%w: %s is %s: only what is stuck or waits can be skipped", ErrNotAllowed, r.path(n), st.describe())
+	}
+	if n.kind == KindIf {
+		return fmt.Errorf("%w: %s is a choice, which cannot be skipped: edit the data and retry", ErrNotAllowed, r.path(n))
 	}
 	if !m.reversing(r) && st.Fan != nil && st.Fan.Active > 0 {
 		return fmt.Errorf("%w: %d items of %s are under way: wait until they have settled", ErrNotAllowed, st.Fan.Active, r.path(n))
@@ -177,9 +192,36 @@ func (m *machine) cancel(in Act) error {
 		}
 	}
 	m.audit(in, string(m.s.Status), string(Compensating))
-	m.blame("cancelled: " + in.Why)
+	m.blame(r, "cancelled: "+in.Why)
 	m.abort()
 	return m.proceedRoot()
+}
+
+// edit replaces the data of a record.
+func (m *machine) edit(in Act) error {
+	r, err := m.record(in.Node)
+	if err != nil {
+		return err
+	}
+	if r.Data == nil {
+		return m.need(r.Key)
+	}
+	edited, err := r.scope.edited([]byte(in.Data))
+	if err != nil {
+		return err
+	}
+	in.Data = "" // the audit has it in its stored form
+	m.audit(in, legibleData(r.Data), legibleData(edited))
+	r.Data, r.data = edited, nil
+	return nil
+}
+
+// legibleData is stored data as text.
+func legibleData(data []byte) string {
+	if utf8.Valid(data) {
+		return string(data)
+	}
+	return base64.StdEncoding.EncodeToString(data)
 }
 
 func (m *machine) audit(in Act, before, after string) {

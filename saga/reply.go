@@ -30,6 +30,9 @@ func (m *machine) reply(in Reply) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Node, err)
 	}
+	if in.Epoch == AnyEpoch {
+		in.Epoch = r.at(n).Epoch
+	}
 	if in.Direction == UndoDirection {
 		return m.undoReply(r, n, in, outcome)
 	}
@@ -62,12 +65,16 @@ func meaning(s *step, in Reply) (Outcome, error) {
 		case in.Outcome == Success && !declared:
 			return Success, nil
 		}
+	case SignalDirection:
 	}
 	return "", unexpected
 }
 
 func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 	st := r.at(n)
+	if m.role != nil && st.Phase == PhaseIdle { // its service was faster than the events that come before
+		st.Phase, st.Epoch = PhaseDoing, in.Epoch
+	}
 	switch {
 	case st.Phase == PhaseDoing && outcome == Success:
 		return m.succeed(r, n, in)
@@ -114,7 +121,7 @@ func (m *machine) refuse(r *record, n *node, in Reply) error {
 	}
 	m.unstick(st)
 	st.Phase, st.Due, st.Again, st.Reason = PhaseRefused, 0, false, reason
-	m.blame(in.Node + ": " + reason)
+	m.blame(r, in.Node+": "+reason)
 	return m.proceed(r)
 }
 
@@ -138,7 +145,11 @@ func (m *machine) resolve(r *record, n *node, in Reply, outcome Outcome) error {
 
 func (m *machine) undoReply(r *record, n *node, in Reply, outcome Outcome) error {
 	st := r.at(n)
-	if st.Phase != PhaseUndoing {
+	early := m.role != nil && (st.Phase == PhaseIdle || st.Phase == PhaseDoing || st.Phase == PhaseDone)
+	switch {
+	case early && outcome == Success: // its service learned of the abort before this party did
+		m.blame(r, in.Node+": undone by its service")
+	case st.Phase != PhaseUndoing:
 		return nil
 	}
 	if outcome == Failure {

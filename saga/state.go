@@ -26,6 +26,10 @@ var (
 	ErrUnknownDefinition = errors.New("saga: unknown definition")
 	// ErrNotAllowed says that an operator's action does not fit the state that the instance is in.
 	ErrNotAllowed = errors.New("saga: action not allowed")
+	// ErrEarly says that the input is about a part of the instance that is not there yet: give it again later.
+	ErrEarly = errors.New("saga: too early")
+	// ErrTooLarge says that the data is larger than the definition allows; it comes with [ErrData].
+	ErrTooLarge = errors.New("saga: data too large")
 	// ErrData says that the instance's data could not be read or written as the definition's type.
 	ErrData = errors.New("saga: unusable data")
 )
@@ -61,22 +65,26 @@ const (
 // Terminal reports whether an instance in this status never changes again.
 func (s Status) Terminal() bool { return s == Completed || s == Compensated || s == Forced }
 
-// Direction says whether a command does a step or undoes it.
+// Direction says whether a message is about doing a step, about undoing it, or a signal.
 type Direction string
 
 // The directions.
 const (
 	DoDirection   Direction = "do"
 	UndoDirection Direction = "undo"
+	// SignalDirection is that of signals to a [Wait], which answer no command.
+	SignalDirection Direction = "signal"
 )
 
 // Phase is where one node of one record stands.
 type Phase string
 
-// The phases of a node. Sequences have none; a fan-out is doing, done or refused going forward, undoing and undone going back.
+// The phases of a node. Sequences have none. A fan-out, a parallel and an If are doing, done or refused going forward; a fan-out is undoing and
+// undone going back. A wait and a sleep are waiting, then done, refused (its deadline passed) or undone (given up).
 const (
 	PhaseIdle    Phase = ""
 	PhaseDoing   Phase = "doing"   // sent, not answered
+	PhaseWaiting Phase = "waiting" // for a signal or a time
 	PhaseDone    Phase = "done"    // answered with success
 	PhaseRefused Phase = "refused" // answered with failure: no effect (R2)
 	PhaseUnknown Phase = "unknown" // never answered: it may have an effect (R2)
@@ -96,7 +104,7 @@ type NodeState struct {
 	Epoch int `json:"e,omitempty"`
 	// Due is when a tick is to look at the node again, in Unix milliseconds; 0 is never.
 	Due int64 `json:"d,omitempty"`
-	// Again says that Due is when to issue the command anew, not a deadline of its reply.
+	// Again says that Due is when to issue the command, anew or for the first time, not a deadline of its reply.
 	Again bool `json:"g,omitempty"`
 	// Stuck says that the node waits for an operator.
 	Stuck bool `json:"s,omitempty"`
@@ -106,6 +114,12 @@ type NodeState struct {
 	Unanswered bool `json:"u,omitempty"`
 	// Late says that such a reply came; it is logged once.
 	Late bool `json:"l,omitempty"`
+	// Taken is which sequence an If has chosen: 1 for then, 2 for else, 0 before.
+	Taken int `json:"k,omitempty"`
+	// Signal is one that came before its wait began, encoded like data.
+	Signal []byte `json:"m,omitempty"`
+	// Resting says of an item's own node that the item is under way with no command of its steps in flight.
+	Resting bool `json:"w,omitempty"`
 	// Fan counts the items of a fan-out; nil for every other node.
 	Fan *Fan `json:"f,omitempty"`
 }
@@ -116,7 +130,8 @@ type Fan struct {
 	Created   int `json:"c,omitempty"`  // records made
 	Started   int `json:"n,omitempty"`  // items 0..Started-1 were started
 	Active    int `json:"a,omitempty"`  // started and not settled
-	Failed    int `json:"x,omitempty"`  // settled as refused or unknown
+	Resting   int `json:"w,omitempty"`  // of these, with no command in flight that matters to the outcome
+	Failed    int `json:"x,omitempty"`  // failed, those that are tolerated included
 	Reversing int `json:"b,omitempty"`  // items 0..Reversing-1 were told to compensate
 	Undoing   int `json:"ba,omitempty"` // told to compensate and not settled
 }
@@ -125,7 +140,7 @@ type Fan struct {
 type Record struct {
 	// Key is "" for the root, else the item's path, such as "rooms[3]".
 	Key string
-	// Data is the scope's data as JSON. Nil means not loaded (in a state) or unchanged (in a [Change] of a store).
+	// Data is the scope's data as the definition's [DataCodec] writes it. Nil means not loaded (in a state) or unchanged (in a [Change] of a store).
 	Data []byte
 	// Nodes has one entry for each node of the scope, in the order of the definition. The first is
 	// the scope's own: of an item, whether it is under way, settled or compensated.

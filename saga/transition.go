@@ -1,6 +1,6 @@
 package saga
 
-// Input is what happens to an instance. The kinds are [Start], [Reply], [Tick] and [Act].
+// Input is what happens to an instance. The kinds are [Start], [Reply], [Signal], [Tick], [Act] and [Hold].
 type Input interface{ input() }
 
 // Start begins an instance. On one that exists it changes nothing.
@@ -29,11 +29,28 @@ type Reply struct {
 	Node string
 	// Direction is the command's.
 	Direction Direction
-	// Epoch is the command's. A refusal of an older epoch than the present one is ignored.
+	// Epoch is the command's, or [AnyEpoch]. A refusal of an older epoch than the present one is ignored.
 	Epoch   int
 	Outcome Outcome
 	// Event is the event, a struct value.
 	Event any
+}
+
+// AnyEpoch is the epoch of a reply that echoes none: it answers the present command.
+const AnyEpoch = -1
+
+// Signal is what a [Wait] waits for. It is taken once, whenever it comes; to an instance that is at its end or undone it changes nothing.
+type Signal struct {
+	// Node is the path of the wait, with the item's number: "rooms[3]/approval".
+	Node string
+	// Event is a value of the type that the wait declares.
+	Event any
+}
+
+// Hold is an input to an instance whose definition is paused: it is recorded, but what it would send is held back as a tick
+// that is due, and goes out with the first one.
+type Hold struct {
+	Input Input
 }
 
 // Tick says that a record's wake-up time has come. A tick that comes early or twice changes nothing.
@@ -49,12 +66,14 @@ type Action string
 const (
 	// Retry issues a stuck or waiting node's command again, now, with fresh attempts.
 	Retry Action = "retry"
-	// Skip declares a stuck node done without effect, or its compensation given up.
+	// Skip declares a stuck node, a wait or a sleep done without effect, or a stuck compensation given up.
 	Skip Action = "skip"
 	// Force ends the instance as it is.
 	Force Action = "force"
 	// Cancel makes the abort decision. Not after the pivot, nor while it is in flight.
 	Cancel Action = "cancel"
+	// Edit replaces the data of the instance, or of the item that Node names, with [Act.Data].
+	Edit Action = "edit"
 )
 
 // Act is an operator's action. It is audited, applied at most once for each ID, and only on the version it names.
@@ -62,20 +81,26 @@ type Act struct {
 	// ID makes the action idempotent. Required.
 	ID     string
 	Action Action
-	// Node is the path of the node to retry or skip. Empty means the only stuck one; in a fan-out it is to be named.
+	// Node is the path of the node to retry or skip. Empty means the only stuck one; in a fan-out it is to be named. Of an edit it is
+	// the item's key, such as "rooms[3]", or empty for the instance's own data.
 	Node string
+	// Data is an edit's new data as JSON, whole. Fields that the type does not have are refused, as is what its Validate
+	// method, if it has one, returns an error for.
+	Data string
 	// Version is the version that the operator saw. Zero means any.
 	Version int64
 	// By and Why say who acts and for what reason. Required.
 	By, Why string
 }
 
-func (Start) input() {}
-func (Reply) input() {}
-func (Tick) input()  {}
-func (Act) input()   {}
+func (Start) input()  {}
+func (Reply) input()  {}
+func (Signal) input() {}
+func (Tick) input()   {}
+func (Act) input()    {}
+func (Hold) input()   {}
 
-// Effect is what a transition asks of the shell. The kinds are [Send], [Log] and [Audit].
+// Effect is what a transition asks of the shell. The kinds are [Send], [Expect], [Log] and [Audit].
 // All effects of a transition are committed together with the new state, before any is carried out.
 type Effect interface{ effect() }
 
@@ -91,6 +116,17 @@ type Send struct {
 	ID string
 	// Command is the command, a struct value.
 	Command any
+}
+
+// Expect says that the instance waits for an event with the key, and to which node it belongs (R11). The same expectation may be told
+// again, and is kept until the instance is at its end.
+type Expect struct {
+	// Node is the node's path, with the item's number.
+	Node      string
+	Direction Direction
+	Epoch     int
+	// Key is 64 hexadecimal digits: see [MatchKeys].
+	Key string
 }
 
 // Log is a line of the instance's story.
@@ -117,6 +153,12 @@ const (
 	LogUndone      LogKind = "undone"
 	LogUndoFailed  LogKind = "undo-failed"
 	LogFannedOut   LogKind = "fanned-out"
+	LogAwaited     LogKind = "awaited" // in a choreography: another service's turn
+	LogHeld        LogKind = "held"    // the definition is paused
+	LogWaiting     LogKind = "waiting"
+	LogSignalled   LogKind = "signalled"
+	LogChosen      LogKind = "chosen"
+	LogTolerated   LogKind = "tolerated"
 	LogLate        LogKind = "late-reply"
 	LogAborted     LogKind = "aborted"
 	LogParked      LogKind = "parked"
@@ -128,11 +170,14 @@ const (
 
 // Audit is the record of an operator's action.
 type Audit struct {
+	// Act is the action, without the data of an edit.
 	Act Act
-	// Before and After are the instance's status, or the node's phase, around the action.
+	// Before and After are the instance's status, the node's phase, or the edited data in its stored form (as base64 where it is no text)
+	// around the action.
 	Before, After string
 }
 
-func (Send) effect()  {}
-func (Log) effect()   {}
-func (Audit) effect() {}
+func (Send) effect()   {}
+func (Expect) effect() {}
+func (Log) effect()    {}
+func (Audit) effect()  {}

@@ -11,9 +11,9 @@ const maxName = 64
 
 // checker walks a tree in the order of execution and collects every fault.
 type checker struct {
-	faults  []error
-	pivot   string // path of the pivot that was passed
-	inItems bool
+	faults []error
+	pivot  string // path of the pivot that was passed
+	within string // what the node lies in that no pivot may: "a fan-out", "a parallel", "an If"
 }
 
 func (c *checker) faultf(path, format string, args ...any) {
@@ -31,6 +31,11 @@ func validate(name string, tree *scope) []error {
 		c.faultf("", "the definition's name %q %s", name, fault)
 	}
 	c.scope(tree)
+	for _, s := range tree.starts {
+		if s.typ.Kind() != reflect.Struct {
+			c.faultf("", "starts on %s: events are plain structs", s.typ)
+		}
+	}
 	return c.faults
 }
 
@@ -53,13 +58,15 @@ func (c *checker) scope(s *scope) {
 	} else if _, err := s.encode(s.newData()); err != nil {
 		c.faultf(s.path, "its data type %s cannot be stored as JSON: %v", s.typ, err)
 	}
-	c.sequence(s.root)
+	if s.path != "" && len(s.starts) > 0 {
+		c.faultf(s.path, "has a StartOn: only a definition as a whole is started, put it at the top")
+	}
+	c.group(s.root)
 }
 
-func (c *checker) sequence(n *node) {
-	for _, flaw := range n.flaws {
-		c.faultf(n.path, "%s", flaw)
-	}
+// group checks a node that consists of others.
+func (c *checker) group(n *node) {
+	c.flaws(n)
 	if len(n.kids) == 0 {
 		c.faultf(n.path, "has no nodes: add a step")
 	}
@@ -72,35 +79,112 @@ func (c *checker) sequence(n *node) {
 			c.faultf(kid.path, "two nodes have this name: rename one")
 		}
 		names[kid.name] = true
-		switch kid.kind {
-		case KindStep:
-			c.step(kid)
-		case KindSequence:
-			c.sequence(kid)
-		case KindForEach:
-			c.forEach(kid)
-		}
+		c.node(kid)
 	}
 }
 
-func (c *checker) forEach(n *node) {
+func (c *checker) node(n *node) {
+	switch n.kind {
+	case KindStep:
+		c.step(n)
+	case KindParallel:
+		c.inside("a parallel", func() { c.group(n) })
+	case KindForEach:
+		c.forEach(n)
+	case KindIf:
+		c.choice(n)
+	case KindWait:
+		c.wait(n)
+	case KindSleep:
+		c.flaws(n)
+	case kindStart:
+		c.faultf(n.path, "is a StartOn: only a definition as a whole is started, put it at the top")
+	default:
+		c.group(n)
+	}
+}
+
+func (c *checker) flaws(n *node) {
 	for _, flaw := range n.flaws {
 		c.faultf(n.path, "%s", flaw)
 	}
+}
+
+// inside checks what lies in a node within which no pivot may stand.
+func (c *checker) inside(what string, check func()) {
+	outer := c.within
+	c.within = what
+	check()
+	c.within = outer
+}
+
+func (c *checker) forEach(n *node) {
+	c.flaws(n)
 	if n.each.atMost < 0 {
 		c.faultf(n.path, "AtMost(%d) is negative: use 0 for no bound", n.each.atMost)
 	}
-	outer := c.inItems
-	c.inItems = true
-	c.scope(n.each.inner)
-	c.inItems = outer
+	switch {
+	case n.each.tolerate < 0:
+		c.faultf(n.path, "Tolerate(%d) is negative: use 0 to tolerate no failure", n.each.tolerate)
+	case n.each.tolerate > 0 && c.pivot != "":
+		c.faultf(n.path, "tolerates failures but comes after the pivot %s: nothing fails there, leave it out", c.pivot)
+	}
+	c.inside("a fan-out", func() { c.scope(n.each.inner) })
+}
+
+func (c *checker) choice(n *node) {
+	c.flaws(n)
+	c.inside("an If", func() {
+		c.group(n.kids[0])
+		if len(n.kids[1].kids)+len(n.kids[1].flaws) > 0 {
+			c.group(n.kids[1])
+		}
+	})
+}
+
+func (c *checker) wait(n *node) {
+	c.flaws(n)
+	w := n.wait
+	if k := w.on.typ.Kind(); k != reflect.Struct {
+		c.faultf(n.path, "waits for %s: signals are plain structs", w.on.typ)
+	}
+	if w.deadline < 0 {
+		c.faultf(n.path, "Deadline(%s) is negative: use 0 to wait for ever", w.deadline)
+	}
+	if w.onDeadline != nil && w.deadline == 0 {
+		c.faultf(n.path, "has an OnDeadline but no Deadline: add one")
+	}
+	c.matching(n)
+}
+
+// matching checks that every event that the node takes can be recognised, and no other is named.
+func (c *checker) matching(n *node) {
+	if n.match == nil {
+		return
+	}
+	declared := map[reflect.Type]bool{}
+	for _, h := range n.handlers() {
+		declared[h.typ] = true
+		if n.match.keyOf(h.typ) == nil {
+			c.faultf(n.path, "its Matching has no KeyOf for the event %s: add it", h.typ)
+		}
+	}
+	for _, k := range n.match.events {
+		if k.key == nil {
+			c.faultf(n.path, "its Matching has a KeyOf without a function for %s: give it one", k.typ)
+		}
+		if !declared[k.typ] {
+			c.faultf(n.path, "its Matching has a KeyOf for %s, which is none of its events: leave it out", k.typ)
+		}
+	}
+	if s := n.step; s != nil && s.undo != nil && s.undone == nil && !s.byFailure && !s.unacked {
+		c.faultf(n.path, "is matched by payload but its undo is acknowledged by headers only: say Undone, UndoneByFailure or UndoUnacknowledged")
+	}
 }
 
 func (c *checker) step(n *node) {
 	s := n.step
-	for _, flaw := range n.flaws {
-		c.faultf(n.path, "%s", flaw)
-	}
+	c.flaws(n)
 	if s.do == nil {
 		c.faultf(n.path, "has no Do: say which command it sends")
 	}
@@ -111,6 +195,7 @@ func (c *checker) step(n *node) {
 	c.class(n)
 	c.compensation(n)
 	c.events(n)
+	c.matching(n)
 }
 
 func (c *checker) policy(n *node) {
@@ -136,8 +221,8 @@ func (c *checker) class(n *node) {
 		switch {
 		case c.pivot != "":
 			c.faultf(n.path, "is a second pivot after %s: keep one", c.pivot)
-		case c.inItems:
-			c.faultf(n.path, "is a pivot within a fan-out: a saga has one point of no return, put it outside")
+		case c.within != "":
+			c.faultf(n.path, "is a pivot within %s: a saga has one point of no return, put it outside", c.within)
 		default:
 			c.pivot = n.path
 		}

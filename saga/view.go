@@ -13,12 +13,13 @@ import (
 type NodeView struct {
 	// Path is the node's path, with the item's number.
 	Path string
-	// Class is the step's; empty for a fan-out.
+	Kind Kind
+	// Class is the step's; empty for every other kind.
 	Class Class
 	State NodeState
 }
 
-// View returns the steps and fan-outs of the loaded records: the root's in the order of the definition, then
+// View returns the nodes of the loaded records, without sequences: the root's in the order of the definition, then
 // those of each item in the order of their numbers.
 func View(def Any, s State) []NodeView {
 	root := def.root()
@@ -37,7 +38,7 @@ func viewRecord(sc *scope, r Record) []NodeView {
 		if n.kind == KindSequence || n.index >= len(r.Nodes) {
 			continue
 		}
-		view := NodeView{Path: joinPath(r.Key, n.local), State: r.Nodes[n.index]}
+		view := NodeView{Path: joinPath(r.Key, n.local), Kind: n.kind, State: r.Nodes[n.index]}
 		if n.step != nil {
 			view.Class = n.step.class
 		}

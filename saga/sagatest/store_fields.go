@@ -71,6 +71,7 @@ func storyFields(s *stage) {
 	fill(reflect.ValueOf(&act).Elem(), 1)
 	line.At, act.At = epoch(), epoch().Add(time.Microsecond)
 	s.filled(line, line.Log, act, act.Audit, act.Act)
+	act.Act.Data = "" // the audit has it in Before and After
 	state := s.state("a")
 	c := create(state)
 	c.Log, c.Audit = []coordinator.LogEntry{line}, []coordinator.AuditEntry{act}
