@@ -11,6 +11,8 @@ const (
 	HeaderNode      = "saga-node"
 	HeaderDirection = "saga-direction"
 	HeaderEpoch     = "saga-epoch"
+	// HeaderDefinition is on the messages of choreographed sagas only; see [Correlation].
+	HeaderDefinition = "saga-definition"
 	// HeaderOutcome is on replies only; see [Outcome].
 	HeaderOutcome = "saga-outcome"
 	// HeaderTraceparent is the W3C trace context.
@@ -24,6 +26,9 @@ type Direction string
 const (
 	Do   Direction = "do"
 	Undo Direction = "undo"
+	// Signal is the direction of a message that tells a waiting saga something. It is no command and answers none:
+	// [CorrelationOf] does not read it.
+	Signal Direction = "signal"
 )
 
 // Outcome says what a reply means, independently of its event's type.
@@ -50,12 +55,17 @@ type Correlation struct {
 	Direction Direction
 	// Epoch starts at 0 and grows when a refused command is deliberately issued anew.
 	Epoch int
+	// Definition tells the parties of a choreography which one the message belongs to. Empty where a coordinator sends the commands.
+	Definition string
 }
 
 // CorrelationOf reads the correlation from m's headers. ok is false where m belongs to no
 // conversation or a header is missing or malformed.
 func CorrelationOf(m Message) (c Correlation, ok bool) {
-	c = Correlation{Saga: m.Headers[HeaderSaga], Node: m.Headers[HeaderNode], Direction: Direction(m.Headers[HeaderDirection])}
+	c = Correlation{
+		Saga: m.Headers[HeaderSaga], Node: m.Headers[HeaderNode], Direction: Direction(m.Headers[HeaderDirection]),
+		Definition: m.Headers[HeaderDefinition],
+	}
 	epoch, err := strconv.Atoi(m.Headers[HeaderEpoch])
 	c.Epoch = epoch
 	ok = err == nil && epoch >= 0 && c.Saga != "" && c.Node != "" && (c.Direction == Do || c.Direction == Undo)
@@ -64,12 +74,15 @@ func CorrelationOf(m Message) (c Correlation, ok bool) {
 
 // Stamp returns m with c in its headers.
 func (c Correlation) Stamp(m Message) Message {
-	headers := make(map[string]string, len(m.Headers)+5)
+	headers := make(map[string]string, len(m.Headers)+6)
 	maps.Copy(headers, m.Headers)
 	headers[HeaderSaga] = c.Saga
 	headers[HeaderNode] = c.Node
 	headers[HeaderDirection] = string(c.Direction)
 	headers[HeaderEpoch] = strconv.Itoa(c.Epoch)
+	if c.Definition != "" {
+		headers[HeaderDefinition] = c.Definition
+	}
 	m.Headers = headers
 	return m
 }

@@ -13,6 +13,8 @@ type Description struct {
 	Hash string `json:"hash"`
 	// Data is the Go type of the data.
 	Data string `json:"data"`
+	// StartsOn are the types of the events that start an instance.
+	StartsOn []string `json:"startsOn,omitempty"`
 	// Nodes are the nodes at the top.
 	Nodes []NodeDescription `json:"nodes"`
 }
@@ -72,7 +74,11 @@ const (
 
 // Describe returns the definition as plain data.
 func (d *Definition[D]) Describe() Description {
-	return Description{Name: d.name, Hash: d.Hash(), Data: d.tree.typ.String(), Nodes: describeAll(d.tree.root.kids)}
+	described := Description{Name: d.name, Hash: d.Hash(), Data: d.tree.typ.String(), Nodes: describeAll(d.tree.root.kids)}
+	for _, s := range d.tree.starts {
+		described.StartsOn = append(described.StartsOn, s.typ.String())
+	}
+	return described
 }
 
 func describeAll(nodes []*node) []NodeDescription {

@@ -18,6 +18,8 @@ var (
 	ErrConfig = errors.New("coordinator: bad configuration")
 	// ErrCursor says that a list's cursor is none that a page gave.
 	ErrCursor = errors.New("coordinator: malformed cursor")
+	// ErrUnwanted says that a pause or release lacks a name or a reason.
+	ErrUnwanted = errors.New("coordinator: incomplete pause")
 	// ErrClosed says that the coordinator does not run any more.
 	ErrClosed = errors.New("coordinator: closed")
 )
@@ -29,7 +31,7 @@ type Config struct {
 	// Bus carries commands and replies. Required.
 	Bus messaging.Bus
 	// Definitions are the sagas that it runs; several versions of one may be among them. New instances
-	// start with the definition that they are started with. Required.
+	// start with the definition that they are started with, or with the first here that starts on the event. Required.
 	Definitions []saga.Any
 
 	// Relay publishes what the store has committed; whoever made it runs it. Nil means one of its own, run

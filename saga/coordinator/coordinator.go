@@ -3,7 +3,9 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -15,6 +17,11 @@ import (
 type Coordinator struct {
 	cfg      Config
 	byHash   map[string]saga.Any
+	joinable map[string]saga.Any // the choreographed definitions by family
+	conducts bool                // there is an orchestrated definition
+	matched  map[string]bool     // the hashes of definitions with payload matching
+	listens  bool                // there is one that matches by payload or starts on an event
+	pauses   atomic.Int64        // counts what was paused and released here
 	relay    *outbox.Relay
 	ownRelay bool
 	router   *messaging.Router
@@ -26,11 +33,17 @@ type Coordinator struct {
 	closed    chan struct{}
 }
 
+// matches reports whether a node is recognised by payload.
+func matches(nodes []saga.NodeDescription) bool {
+	return slices.ContainsFunc(nodes, func(n saga.NodeDescription) bool { return n.Matched || matches(n.Nodes) })
+}
+
 // request is one input on its way through the loop.
 type request struct {
 	id    saga.ID
 	def   saga.Any // of a start
 	input saga.Input
+	event *event                  // of an input that is to be found by its payload
 	reply func(saga.State, error) // never blocks; nil for ticks
 }
 
@@ -47,11 +60,19 @@ func New(config Config) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{
-		cfg: cfg, byHash: map[string]saga.Any{}, relay: cfg.Relay,
+		cfg: cfg, relay: cfg.Relay, byHash: map[string]saga.Any{}, joinable: map[string]saga.Any{}, matched: map[string]bool{},
 		requests: make(chan []*request), closed: make(chan struct{}),
 	}
 	for _, d := range cfg.Definitions {
 		c.byHash[d.Hash()] = d
+		described := d.Describe()
+		c.matched[d.Hash()] = matches(described.Nodes)
+		c.listens = c.listens || c.matched[d.Hash()] || len(described.StartsOn) > 0
+		how := saga.CoordinationOf(d)
+		c.conducts = c.conducts || !how.Choreographed
+		if how.Choreographed {
+			c.joinable[how.Family] = d
+		}
 	}
 	if err := c.makeRelay(); err != nil {
 		return nil, err

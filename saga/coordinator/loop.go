@@ -42,6 +42,7 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.gather()
+		l.refreshPauses(work)
 		l.adoptOrphans(work)
 		l.tickDue(work)
 		if len(l.batch) > 0 {
@@ -65,6 +66,7 @@ type loop struct {
 	unusable map[string]bool
 	// failures counts the batches since one went well.
 	failures int
+	pausing  pausing
 }
 
 func (l *loop) sleep() time.Duration {
@@ -117,22 +119,40 @@ func (l *loop) tickDue(ctx context.Context) {
 	if now.Before(l.wake) {
 		return
 	}
-	due, next, err := l.c.cfg.Store.Due(ctx, now, l.c.cfg.MaxBatch)
+	l.wake = now.Add(l.c.cfg.Recheck)
+	for _, q := range l.dueQueries(now) {
+		if err := l.tick(ctx, q); err != nil {
+			l.c.cfg.Logger.ErrorContext(ctx, "coordinator: look for due records", "error", err)
+			l.wake = now.Add(failurePause)
+			return
+		}
+	}
+}
+
+// tick adds ticks for the records of one look at the store.
+func (l *loop) tick(ctx context.Context, q DueQuery) error {
+	releasing := l.releasing(q.Only)
+	if releasing {
+		l.wakeAt(q.Now.Add(releasePause))
+		if q.Limit == 0 {
+			return nil
+		}
+	}
+	due, next, err := l.c.cfg.Store.Due(ctx, q)
 	if err != nil {
-		l.c.cfg.Logger.ErrorContext(ctx, "coordinator: look for due records", "error", err)
-		l.wake = now.Add(failurePause)
-		return
+		return err
 	}
 	for _, w := range due {
 		l.batch = append(l.batch, &request{id: w.ID, input: saga.Tick{Record: w.Record}})
 	}
-	l.wake = now.Add(l.c.cfg.Recheck)
-	if len(due) == l.c.cfg.MaxBatch {
-		l.wake = now.Add(pagePause) // there may be more
+	switch {
+	case releasing && len(due) < q.Limit:
+		l.released(ctx, q.Only)
+	case !releasing && len(due) == q.Limit:
+		l.wakeAt(q.Now.Add(pagePause)) // there may be more
 	}
-	if !next.IsZero() {
-		l.wakeAt(next)
-	}
+	l.wakeAt(next)
+	return nil
 }
 
 func (l *loop) wakeAt(t time.Time) {
@@ -168,7 +188,11 @@ func (l *loop) process(ctx context.Context) {
 
 // attempt does all of the batch or returns why nothing of it was done.
 func (l *loop) attempt(ctx context.Context, batch []*request) error {
-	transits, err := l.c.decideAll(ctx, batch)
+	found, err := l.c.find(ctx, batch)
+	if err != nil {
+		return err
+	}
+	transits, err := l.c.decideAll(ctx, found, l.pausing.all)
 	if err != nil {
 		return err
 	}
@@ -189,6 +213,11 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 		}
 		l.done(t)
 	}
+	for _, r := range batch {
+		if r.event != nil && r.input == nil { // nobody's
+			r.answer(saga.State{}, nil)
+		}
+	}
 	return nil
 }
 
@@ -196,7 +225,7 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 // others; it reports whether some went well.
 func (l *loop) isolate(ctx context.Context, batch []*request, err error) (some bool) {
 	groups := byInstance(batch)
-	if _, _, down := l.c.cfg.Store.Due(ctx, l.c.cfg.Now(), 1); down != nil || len(groups) == 1 {
+	if _, _, down := l.c.cfg.Store.Due(ctx, DueQuery{Now: l.c.cfg.Now(), Limit: 1}); down != nil || len(groups) == 1 {
 		l.fail(ctx, batch, err)
 		return false
 	}
@@ -263,6 +292,10 @@ func (l *loop) done(t *transit) {
 		}
 	}
 	for _, r := range t.requests {
+		if r.misdirected() {
+			l.carry = append(l.carry, r.request)
+			continue
+		}
 		if errors.Is(r.err, saga.ErrData) && t.state.Exists() {
 			l.unusable[t.state.Hash] = true
 		}
@@ -272,7 +305,7 @@ func (l *loop) done(t *transit) {
 
 // schedule notes when the changed records want to wake; what is due already goes into the next batch.
 func (l *loop) schedule(t *transit) {
-	if t.state.Status.Terminal() || t.state.Orphaned {
+	if t.state.Status.Terminal() || t.state.Orphaned || held(l.pausing.all, t.state.Definition) {
 		return
 	}
 	now := l.c.cfg.Now()
@@ -295,13 +328,17 @@ func (l *loop) abandon() {
 }
 
 // message makes a command's message. Its key is the saga, so that one saga's commands stay in order.
-func (c *Coordinator) message(id saga.ID, send saga.Send) (messaging.Message, error) {
+func (c *Coordinator) message(id saga.ID, def saga.Any, send saga.Send) (messaging.Message, error) {
 	m, err := c.cfg.Bus.Codec.Encode(send.Command)
 	if err != nil {
 		return m, err
 	}
 	m.ID, m.Key = send.ID, string(id)
-	return messaging.Correlation{
+	correlation := messaging.Correlation{
 		Saga: string(id), Node: send.Node, Direction: messaging.Direction(send.Direction), Epoch: send.Epoch,
-	}.Stamp(m), nil
+	}
+	if how := saga.CoordinationOf(def); how.Choreographed {
+		correlation.Definition = how.Family
+	}
+	return correlation.Stamp(m), nil
 }

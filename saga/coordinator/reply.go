@@ -12,7 +12,7 @@ import (
 // orphanRetry is how long a reply waits for a coordinator that knows its instance's definition.
 const orphanRetry = 5 * time.Second
 
-// replies takes a batch of events: it is done when all of them are committed. Events that answer no command of a saga are none of
+// replies takes a batch of events: it is done when all of them are committed. Events that no saga waits for are none of
 // the coordinator's business.
 func (c *Coordinator) replies(ctx context.Context, batch []messaging.Message) []error {
 	type outcome struct {
@@ -20,16 +20,18 @@ func (c *Coordinator) replies(ctx context.Context, batch []messaging.Message) []
 		err error
 	}
 	errs := make([]error, len(batch))
-	answered := make(chan outcome, len(batch))
+	answered := make(chan outcome, 2*len(batch)) // a message asks for two things at most
 	var requests []*request
 	for i, m := range batch {
-		r, err := c.request(m)
-		if err != nil || r == nil {
+		asked, err := c.read(m)
+		if err != nil {
 			errs[i] = err
 			continue
 		}
-		r.reply = func(_ saga.State, err error) { answered <- outcome{i, err} }
-		requests = append(requests, r)
+		for _, r := range asked {
+			r.reply = func(_ saga.State, err error) { answered <- outcome{i, err} }
+			requests = append(requests, r)
+		}
 	}
 	if len(requests) == 0 {
 		return errs
@@ -41,32 +43,70 @@ func (c *Coordinator) replies(ctx context.Context, batch []messaging.Message) []
 	}
 	for range requests {
 		o := <-answered
-		errs[o.i] = verdict(o.err)
+		if o.err != nil {
+			errs[o.i] = c.verdict(batch[o.i], o.err)
+		}
 	}
 	return errs
 }
 
-// request reads a reply from its message; nil if it is none.
-func (c *Coordinator) request(m messaging.Message) (*request, error) {
+// read tells what a message asks for, in this order: nothing if it is none of the coordinator's business.
+func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
+	if m.Header(messaging.HeaderSaga) == "" {
+		r, err := c.unmarked(m)
+		if r == nil {
+			return nil, err
+		}
+		return []*request{r}, err
+	}
+	if messaging.Direction(m.Header(messaging.HeaderDirection)) == messaging.Signal {
+		event, err := c.cfg.Bus.Codec.Decode(m)
+		return []*request{{
+			id: saga.ID(m.Header(messaging.HeaderSaga)), input: saga.Signal{Node: m.Header(messaging.HeaderNode), Event: event},
+		}}, err
+	}
 	correlation, ok := messaging.CorrelationOf(m)
 	outcome := messaging.Outcome(m.Header(messaging.HeaderOutcome))
-	if !ok || outcome == "" {
-		return nil, nil //nolint:nilnil // no request and no fault
+	party := c.joinable[correlation.Definition]
+	if !ok || outcome == "" || correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts {
+		return nil, nil
 	}
 	event, err := c.cfg.Bus.Codec.Decode(m)
 	if err != nil {
 		return nil, err
 	}
-	return &request{id: saga.ID(correlation.Saga), input: saga.Reply{
+	requests := []*request{{id: saga.ID(correlation.Saga), input: saga.Reply{
 		Node: correlation.Node, Direction: saga.Direction(correlation.Direction), Epoch: correlation.Epoch,
 		Outcome: saga.Outcome(outcome), Event: event,
-	}}, nil
+	}}}
+	if party == nil {
+		return requests, nil
+	}
+	start, joins, err := saga.JoinedBy(party, event)
+	if err != nil {
+		return nil, messaging.Permanent(err)
+	}
+	if joins {
+		start.ID = saga.ID(correlation.Saga)
+		requests = append([]*request{{id: start.ID, def: party, input: start}}, requests...)
+	}
+	return requests, nil
 }
 
-// verdict classifies what became of a reply for the router.
-func verdict(err error) error {
+const (
+	// earlyRetry is how long an input waits for the part of the instance, or in a choreography the instance, that it is about.
+	earlyRetry = 500 * time.Millisecond
+	// maxEarly is how often it does.
+	maxEarly = 120
+)
+
+// verdict classifies for the router what became of a message.
+func (c *Coordinator) verdict(m messaging.Message, err error) error {
+	early := errors.Is(err, saga.ErrEarly) || errors.Is(err, saga.ErrNotFound) && m.Header(messaging.HeaderDefinition) != ""
 	switch {
-	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound):
+	case early && m.Delivery < maxEarly:
+		return messaging.RetryAfter(earlyRetry, err)
+	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly):
 		return messaging.Permanent(err)
 	case errors.Is(err, saga.ErrUnknownDefinition), errors.Is(err, saga.ErrData):
 		return messaging.RetryAfter(orphanRetry, err)

@@ -53,14 +53,15 @@ func Start[D any](ctx context.Context, c *Coordinator, def *saga.Definition[D], 
 	if err != nil {
 		return "", err
 	}
-	if _, known := c.byHash[def.Hash()]; !known {
+	known := c.byHash[def.Hash()] // it may have another codec
+	if known == nil {
 		return "", fmt.Errorf("%w: %s is not among the coordinator's Definitions", saga.ErrUnknownDefinition, def.Name())
 	}
 	in := saga.Start{ID: id, Key: settings.key, Data: data}
 	if settings.store != nil {
-		return id, c.startWithin(ctx, settings.store, def, in)
+		return id, c.startWithin(ctx, settings.store, known, in)
 	}
-	_, err = c.do(ctx, id, def, in)
+	_, err = c.do(ctx, id, known, in)
 	return id, err
 }
 
@@ -83,8 +84,12 @@ func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any
 	if s := existing[in.ID]; s.Exists() {
 		return nil
 	}
+	pauses, err := store.Pauses(ctx)
+	if err != nil {
+		return fmt.Errorf("coordinator: start: %w", err)
+	}
 	t := &transit{id: in.ID}
-	if err := c.decide(t, def, in); err != nil {
+	if err := c.decide(t, def, in, held(pauses, def.Name())); err != nil {
 		return err
 	}
 	conflicts, err := store.Commit(ctx, []Change{t.change()})
@@ -96,6 +101,14 @@ func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any
 	default:
 		return nil
 	}
+}
+
+// Signal tells an instance's wait something: node is the wait's path, with the item's number in a fan-out, and event a value of the type that it
+// declares. A second signal for a wait changes nothing. Errors: [saga.ErrNotFound], [saga.ErrEarly] for an item that is not made yet,
+// [saga.ErrUnexpectedReply] for an event of another type, [saga.ErrUnknownDefinition].
+func (c *Coordinator) Signal(ctx context.Context, id saga.ID, node string, event any) error {
+	_, err := c.do(ctx, id, nil, saga.Signal{Node: node, Event: event})
+	return err
 }
 
 // Wake makes the coordinator look at the store now: call it after a start [Within] a transaction was committed.

@@ -19,9 +19,16 @@ type Store interface {
 	// (or, with Before 0, exists already): their ids are returned and nothing of them is written.
 	// On an error it is unknown whether the transaction was committed.
 	Commit(ctx context.Context, changes []Change) (conflicts []saga.ID, err error)
-	// Due returns up to limit records whose wake-up time is at or before now, earliest first, and the earliest wake-up time after
-	// now, or zero. Instances that are terminal or orphaned are passed over.
-	Due(ctx context.Context, now time.Time, limit int) (due []Wake, next time.Time, err error)
+	// Due returns up to q.Limit records whose wake-up time is at or before q.Now, earliest first, and the earliest wake-up time after
+	// it, or zero. Instances that are terminal or orphaned are passed over, as are those that q leaves out.
+	Due(ctx context.Context, q DueQuery) (due []Wake, next time.Time, err error)
+	// Match returns the expectations with one of the keys that are not answered, or were answered by one of the messages,
+	// in the order in which they were committed, 1000 at most.
+	Match(ctx context.Context, keys, messages []string) ([]Expected, error)
+	// Pauses returns the pauses that are not done, in the order of their beginning.
+	Pauses(ctx context.Context) ([]Pause, error)
+	// SetPause creates or replaces the pause of the definition that began at the time.
+	SetPause(ctx context.Context, p Pause) error
 	// Adopt clears the orphan mark of instances with one of the hashes, so that Due finds them again. Their version and status stay.
 	Adopt(ctx context.Context, hashes []string) error
 }
@@ -39,6 +46,48 @@ type Wake struct {
 	Record string // "" is the root
 }
 
+// DueQuery selects records that want a tick.
+type DueQuery struct {
+	Now   time.Time
+	Limit int
+	// Skip are the names of definitions whose instances are passed over.
+	Skip []string
+	// Only, where not empty, is the name of the one definition whose instances are looked at.
+	Only string
+}
+
+// Expectation says that an instance waits for an event with a key; see [saga.Expect]. Node, direction and epoch identify it within its instance.
+type Expectation struct {
+	Node      string
+	Direction saga.Direction
+	Epoch     int
+	Key       string
+}
+
+// Expected is a stored expectation.
+type Expected struct {
+	ID saga.ID
+	Expectation
+	// Answer identifies the message that answered it; "" while it is open.
+	Answer string
+}
+
+// Pause is a definition whose instances send nothing, or are being released again. What arrives for them is recorded.
+type Pause struct {
+	// Definition is the definition's name; "" is all of them.
+	Definition string
+	// At is when it began, By whom and Why.
+	At      time.Time
+	By, Why string
+	// Released is when it was ended, by whom and why; zero while it lasts.
+	Released                time.Time
+	ReleasedBy, ReleasedWhy string
+	// Rate is how many held records are released in a second.
+	Rate int
+	// Done says that everything was released.
+	Done bool
+}
+
 // Change is what became of one instance.
 type Change struct {
 	// Before is the version that the change is based on; 0 creates the instance.
@@ -51,6 +100,12 @@ type Change struct {
 	Audit   []AuditEntry
 	// Outbox are the messages to send.
 	Outbox []messaging.Message
+	// Expect are the expectations to keep; those that are there already stay as they are.
+	Expect []Expectation
+	// Answered are expectations of this instance, stored or among Expect, with the Answer that they got.
+	Answered []Expected
+	// Forget removes the instance's expectations that are still open after that.
+	Forget bool
 }
 
 // LogEntry is a line of an instance's stored story.
@@ -82,6 +137,8 @@ type Reader interface {
 	History(ctx context.Context, id saga.ID, offset, limit int) ([]LogEntry, error)
 	// Audits returns the operator actions on the instance in order.
 	Audits(ctx context.Context, id saga.ID) ([]AuditEntry, error)
+	// PauseHistory returns up to limit pauses, newest first, after skipping offset.
+	PauseHistory(ctx context.Context, offset, limit int) ([]Pause, error)
 }
 
 // ListQuery selects instances. Zero fields select everything.

@@ -19,18 +19,33 @@ type transit struct {
 	id       saga.ID
 	requests []*decided
 	next     int // the first request not decided yet
+	matched  bool
+	pauses   []Pause
 	before   saga.State
 	state    saga.State
 	records  []saga.Record
 	log      []LogEntry
 	audit    []AuditEntry
 	outbox   []messaging.Message
+	expect   []Expectation
+	answered []Expected
 }
 
 // decided is a request with what became of it.
 type decided struct {
 	*request
-	err error
+	err   error
+	moved bool // it led to a transition
+}
+
+// misdirected reports whether an event that was found by its payload does not fit the instance that it was given to, so that the
+// next one is to be tried.
+func (r *decided) misdirected() bool {
+	if r.event == nil || r.event.row == nil || r.moved || r.err != nil && !unfit(r.err) {
+		return false
+	}
+	r.event.tried = append(r.event.tried, r.event.row.place())
+	return true
 }
 
 func (t *transit) changed() bool { return t.state.Version != t.before.Version }
@@ -39,18 +54,19 @@ func (t *transit) change() Change {
 	t.records = saga.Changed(t.before, t.state)
 	return Change{
 		Before: t.before.Version, State: t.state, Records: t.records, Log: t.log, Audit: t.audit, Outbox: t.outbox,
+		Expect: t.expect, Answered: t.answered, Forget: t.matched && t.state.Status.Terminal(),
 	}
 }
 
 // decideAll decides the batch. It asks the store for the instances once, and again only for records that turn out to be needed.
-func (c *Coordinator) decideAll(ctx context.Context, batch []*request) ([]*transit, error) {
+func (c *Coordinator) decideAll(ctx context.Context, batch []*request, pauses []Pause) ([]*transit, error) {
 	byID := map[saga.ID]*transit{}
 	var transits []*transit
 	wants := map[saga.ID][]string{}
 	for _, r := range batch {
 		t := byID[r.id]
 		if t == nil {
-			t = &transit{id: r.id}
+			t = &transit{id: r.id, pauses: pauses}
 			byID[r.id] = t
 			transits = append(transits, t)
 			wants[r.id] = nil
@@ -82,6 +98,8 @@ func recordOf(in saga.Input) string {
 	case saga.Reply:
 		path = in.Node
 	case saga.Act:
+		path = in.Node
+	case saga.Signal:
 		path = in.Node
 	case saga.Tick:
 		path = in.Record
@@ -118,9 +136,9 @@ func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants
 
 // restart forgets what was decided and begins with the state that another process left.
 func (t *transit) restart(loaded saga.State) {
-	*t = transit{id: t.id, requests: t.requests, before: loaded, state: loaded}
+	*t = transit{id: t.id, requests: t.requests, pauses: t.pauses, before: loaded, state: loaded}
 	for _, r := range t.requests {
-		r.err = nil
+		r.err, r.moved = nil, false
 	}
 }
 
@@ -155,11 +173,15 @@ func withRecord(items map[string]saga.Record, key string, r saga.Record) map[str
 func (c *Coordinator) run(t *transit) []string {
 	for ; t.next < len(t.requests); t.next++ {
 		r := t.requests[t.next]
+		version := t.state.Version
 		err := c.decideOne(t, r)
 		if need, ok := errors.AsType[*saga.NeedError](err); ok {
 			return need.Keys
 		}
-		r.err = err
+		r.err, r.moved = err, t.state.Version != version
+		if r.moved && r.event != nil && r.event.row != nil {
+			t.answered = append(t.answered, Expected{ID: t.id, Expectation: r.event.row.Expectation, Answer: r.event.message})
+		}
 	}
 	return nil
 }
@@ -169,7 +191,7 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 		if t.state.Exists() {
 			return nil
 		}
-		return c.decide(t, r.def, start)
+		return c.decide(t, r.def, start, held(t.pauses, r.def.Name()))
 	}
 	if !t.state.Exists() {
 		return fmt.Errorf("%w: no instance %q", saga.ErrNotFound, t.id)
@@ -188,7 +210,11 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 		}
 		return fmt.Errorf("%w: %s", saga.ErrUnknownDefinition, reason)
 	}
-	return c.decide(t, def, r.input)
+	hold := held(t.pauses, t.state.Definition)
+	if _, tick := r.input.(saga.Tick); tick && hold {
+		return nil // it comes again when the pause ends
+	}
+	return c.decide(t, def, r.input, hold)
 }
 
 // abandoned reports whether the input shows that no coordinator at all knows the instance's definition: its tick is overdue by a
@@ -206,8 +232,12 @@ func (c *Coordinator) abandoned(t *transit, in saga.Input) bool {
 }
 
 // decide adds one transition to the transit. A fault that only a new version of the program or of the data can mend parks the instance.
-func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input) error {
-	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // what stores keep
+func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input, hold bool) error {
+	now := c.now()
+	if hold {
+		in = saga.Hold{Input: in}
+	}
+	t.matched = t.matched || c.matched[t.state.Hash] || c.matched[def.Hash()]
 	next, effects, err := saga.Decide(def, t.state, in, now)
 	if errors.Is(err, saga.ErrData) {
 		c.park(t, err.Error())
@@ -217,17 +247,18 @@ func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input) error {
 	}
 	var messages []messaging.Message
 	for _, e := range effects {
-		send, ok := e.(saga.Send)
-		if !ok {
-			continue
+		switch e := e.(type) {
+		case saga.Send:
+			m, err := c.message(next.ID, def, e)
+			if err != nil {
+				err = fmt.Errorf("%w: command of %s: %w", saga.ErrData, e.Node, err)
+				c.park(t, err.Error())
+				return err
+			}
+			messages = append(messages, m)
+		case saga.Expect:
+			t.expect = append(t.expect, Expectation{Node: e.Node, Direction: e.Direction, Epoch: e.Epoch, Key: e.Key})
 		}
-		m, err := c.message(next.ID, send)
-		if err != nil {
-			err = fmt.Errorf("%w: command of %s: %w", saga.ErrData, send.Node, err)
-			c.park(t, err.Error())
-			return err
-		}
-		messages = append(messages, m)
 	}
 	t.outbox = append(t.outbox, messages...)
 	t.record(next, effects, now)

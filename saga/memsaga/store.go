@@ -24,6 +24,8 @@ type Store struct {
 	instances map[saga.ID]*instance
 	order     []saga.ID // by creation
 	outbox    []messaging.Message
+	expected  []coordinator.Expected
+	pauses    []coordinator.Pause // by beginning
 }
 
 // instance is one saga with all that belongs to it.
@@ -106,6 +108,7 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 			s.order = append(s.order, c.State.ID)
 		}
 		i.apply(c)
+		s.expect(c)
 		for _, m := range c.Outbox {
 			if !slices.ContainsFunc(s.outbox, func(kept messaging.Message) bool { return kept.ID == m.ID }) {
 				s.outbox = append(s.outbox, cloneMessage(m))
@@ -181,8 +184,75 @@ func (i *instance) apply(c coordinator.Change) {
 	i.audit = append(i.audit, c.Audit...)
 }
 
+// expect keeps what the instance waits for.
+func (s *Store) expect(c coordinator.Change) {
+	find := func(e coordinator.Expectation) int {
+		return slices.IndexFunc(s.expected, func(x coordinator.Expected) bool {
+			return x.ID == c.State.ID && x.Node == e.Node && x.Direction == e.Direction && x.Epoch == e.Epoch
+		})
+	}
+	for _, e := range c.Expect {
+		if find(e) < 0 {
+			s.expected = append(s.expected, coordinator.Expected{ID: c.State.ID, Expectation: e})
+		}
+	}
+	for _, a := range c.Answered {
+		if i := find(a.Expectation); i >= 0 {
+			s.expected[i].Answer = a.Answer
+		}
+	}
+	if c.Forget {
+		s.expected = slices.DeleteFunc(s.expected, func(e coordinator.Expected) bool { return e.ID == c.State.ID && e.Answer == "" })
+	}
+}
+
+// maxMatches bounds what Match returns.
+const maxMatches = 1000
+
+// Match implements [coordinator.Store].
+func (s *Store) Match(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []coordinator.Expected
+	for _, e := range s.expected {
+		if slices.Contains(keys, e.Key) && (e.Answer == "" || slices.Contains(messages, e.Answer)) && len(found) < maxMatches {
+			found = append(found, e)
+		}
+	}
+	return found, ctx.Err()
+}
+
+// Pauses implements [coordinator.Store].
+func (s *Store) Pauses(ctx context.Context) ([]coordinator.Pause, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.pauses), func(p coordinator.Pause) bool { return p.Done }), ctx.Err()
+}
+
+// SetPause implements [coordinator.Store].
+func (s *Store) SetPause(ctx context.Context, p coordinator.Pause) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.pauses = slices.DeleteFunc(s.pauses, func(old coordinator.Pause) bool { return old.Definition == p.Definition && old.At.Equal(p.At) })
+	s.pauses = append(s.pauses, p)
+	slices.SortStableFunc(s.pauses, func(a, b coordinator.Pause) int { return a.At.Compare(b.At) })
+	return nil
+}
+
+// PauseHistory implements [coordinator.Reader].
+func (s *Store) PauseHistory(ctx context.Context, offset, limit int) ([]coordinator.Pause, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newest := slices.Clone(s.pauses)
+	slices.Reverse(newest)
+	return slices.Clone(pageOf(newest, offset, limit)), ctx.Err()
+}
+
 // Due implements [coordinator.Store].
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
+func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -197,7 +267,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinato
 	look := func(id saga.ID, r saga.Record) {
 		switch {
 		case r.Wake.IsZero():
-		case !r.Wake.After(now):
+		case !r.Wake.After(q.Now):
 			due = append(due, timed{coordinator.Wake{ID: id, Record: r.Key}, r.Wake})
 		case next.IsZero() || r.Wake.Before(next):
 			next = r.Wake
@@ -205,7 +275,8 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinato
 	}
 	for _, id := range s.order {
 		i := s.instances[id]
-		if i.state.Status.Terminal() || i.state.Orphaned {
+		name := i.state.Definition
+		if i.state.Status.Terminal() || i.state.Orphaned || slices.Contains(q.Skip, name) || q.Only != "" && name != q.Only {
 			continue
 		}
 		look(id, i.state.Root)
@@ -214,8 +285,8 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinato
 		}
 	}
 	slices.SortStableFunc(due, func(a, b timed) int { return a.at.Compare(b.at) })
-	wakes := make([]coordinator.Wake, 0, min(limit, len(due)))
-	for _, d := range due[:min(limit, len(due))] {
+	wakes := make([]coordinator.Wake, 0, min(q.Limit, len(due)))
+	for _, d := range due[:min(q.Limit, len(due))] {
 		wakes = append(wakes, d.Wake)
 	}
 	return wakes, next, nil

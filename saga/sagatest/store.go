@@ -169,7 +169,7 @@ func (s *stage) pending() map[string]messaging.Message {
 // due returns the case's own due records and the next wake-up time.
 func (s *stage) due(now time.Time, limit int) ([]coordinator.Wake, time.Time) {
 	s.Helper()
-	due, nextWake, err := s.store.Due(s.Context(), now, limit)
+	due, nextWake, err := s.store.Due(s.Context(), coordinator.DueQuery{Now: now, Limit: limit})
 	if err != nil {
 		s.Fatal(err)
 	}

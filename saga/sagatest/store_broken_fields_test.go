@@ -16,8 +16,8 @@ import (
 func brokenFields() map[string]broken {
 	waking := func(change func(now time.Time) time.Time, told func(next time.Time) time.Time) func(*store) {
 		return func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				due, next, err := s.Store.Due(ctx, change(now), limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				due, next, err := s.Store.Due(ctx, coordinator.DueQuery{Now: change(q.Now), Limit: q.Limit, Skip: q.Skip, Only: q.Only})
 				return due, told(next), err
 			}
 		}

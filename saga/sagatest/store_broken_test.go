@@ -92,8 +92,8 @@ func brokenReadings() map[string]broken {
 			}
 		}},
 		"tells of roots before items": {"DueOrdersRootsAndItemsTogetherUntilTheirInstanceEnds", func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				due, next, err := s.Store.Due(ctx, now, limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				due, next, err := s.Store.Due(ctx, q)
 				slices.SortStableFunc(due, func(a, b coordinator.Wake) int { return min(len(a.Record), 1) - min(len(b.Record), 1) })
 				return due, next, err
 			}

@@ -27,7 +27,7 @@ type store struct {
 	*memsaga.Store
 	load    func(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error)
 	commit  func(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error)
-	due     func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error)
+	due     func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error)
 	adopt   func(ctx context.Context, hashes []string) error
 	list    func(ctx context.Context, q coordinator.ListQuery) ([]saga.State, string, error)
 	history func(ctx context.Context, id saga.ID, offset, limit int) ([]coordinator.LogEntry, error)
@@ -57,11 +57,11 @@ func (s *store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 	return s.Store.Commit(ctx, changes)
 }
 
-func (s *store) Due(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
+func (s *store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
 	if s.due != nil {
-		return s.due(ctx, now, limit)
+		return s.due(ctx, q)
 	}
-	return s.Store.Due(ctx, now, limit)
+	return s.Store.Due(ctx, q)
 }
 
 func (s *store) Adopt(ctx context.Context, hashes []string) error {
@@ -208,26 +208,26 @@ func brokenCommits() map[string]broken {
 			state.Root.Data = state.Root.Data[:min(len(state.Root.Data), 1<<16)]
 		})},
 		"ticks early": {"DueIsEarliestFirstAndBounded", func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				return s.Store.Due(ctx, now.Add(time.Second), limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				return s.Store.Due(ctx, coordinator.DueQuery{Now: q.Now.Add(time.Second), Limit: q.Limit, Skip: q.Skip, Only: q.Only})
 			}
 		}},
 		"latest first": {"DueIsEarliestFirstAndBounded", func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				due, next, err := s.Store.Due(ctx, now, limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				due, next, err := s.Store.Due(ctx, q)
 				slices.Reverse(due)
 				return due, next, err
 			}
 		}},
 		"never tells the next": {"DueTellsTheNextWakeUp", func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				due, _, err := s.Store.Due(ctx, now, limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				due, _, err := s.Store.Due(ctx, q)
 				return due, time.Time{}, err
 			}
 		}},
 		"forgets items": {"DueFindsItems", func(s *store) {
-			s.due = func(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-				due, next, err := s.Store.Due(ctx, now, limit)
+			s.due = func(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+				due, next, err := s.Store.Due(ctx, q)
 				return slices.DeleteFunc(due, func(w coordinator.Wake) bool { return w.Record != "" }), next, err
 			}
 		}},

@@ -161,6 +161,7 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 			"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
 		}}, actions),
 		b.quiet(ctx, ended),
+		b.expect(ctx, changes),
 		b.append(ctx, messages),
 	)
 }

@@ -223,8 +223,8 @@ func (m *twins) due(t *rapid.T) {
 	if len(m.wakes) > 0 && rapid.Bool().Draw(t, "on time") {
 		now = rapid.SampledFrom(m.wakes).Draw(t, "wake")
 	}
-	got, gotNext, err := m.real.Due(t.Context(), now, limit)
-	want, wantNext, wantErr := m.model.Due(t.Context(), now, limit)
+	got, gotNext, err := m.real.Due(t.Context(), coordinator.DueQuery{Now: now, Limit: limit})
+	want, wantNext, wantErr := m.model.Due(t.Context(), coordinator.DueQuery{Now: now, Limit: limit})
 	same(t, "Due", got, want, err, wantErr)
 	same(t, "next wake-up", gotNext, wantNext, nil, nil)
 }

@@ -147,7 +147,7 @@ func callAll(ctx context.Context, t *testing.T, s interface {
 	}})
 	_, err := s.Load(ctx, []coordinator.Want{{ID: "a", Keys: []string{"", "rooms[0]", "rooms[1]"}}, {ID: "b", Keys: []string{"rooms[0]"}}})
 	want(err)
-	_, _, err = s.Due(ctx, time.Now(), 10)
+	_, _, err = s.Due(ctx, coordinator.DueQuery{Now: time.Now(), Limit: 10})
 	want(err)
 	want(s.Adopt(ctx, []string{"h1", "h2"}))
 	_, err = s.Items(ctx, "a", 0, 10)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,10 +100,11 @@ func (s *Store) reader() sqlx.ExtContext {
 	return s.db.Reader()
 }
 
-// query is a statement for this store's tables, which it names {sagas}, {items}, {log} and {audit}, with ? for parameters.
+// query is a statement for this store's tables, which it names {sagas}, {items}, {log}, {audit}, {expected} and {pauses}, with ? for parameters.
 func (s *Store) query(text string) string {
 	names := strings.NewReplacer("{sagas}", s.prefix+"sagas", "{items}", s.prefix+"saga_items",
-		"{log}", s.prefix+"saga_log", "{audit}", s.prefix+"saga_audit")
+		"{log}", s.prefix+"saga_log", "{audit}", s.prefix+"saga_audit",
+		"{expected}", s.prefix+"saga_expected", "{pauses}", s.prefix+"saga_pauses")
 	return sqlx.Rebind(s.dialect.BindStyle, names.Replace(text))
 }
 
@@ -195,19 +197,22 @@ func (s *Store) loadItems(ctx context.Context, wants []coordinator.Want, found m
 const maxPairs = 200
 
 // Due implements [coordinator.Store].
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinator.Wake, time.Time, error) {
-	const sagas = "SELECT id, '' AS record, wake_at FROM {sagas} WHERE live = 1 AND wake_at IS NOT NULL"
-	const items = "SELECT i.saga_id AS id, i.item AS record, i.wake_at AS wake_at FROM {items} i JOIN {sagas} s ON s.id = i.saga_id" +
-		" WHERE i.wake_at IS NOT NULL AND s.live = 1"
+func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
+	which, names := dueFilter(q)
+	sagas := "SELECT id, '' AS record, wake_at FROM {sagas} s WHERE live = 1 AND wake_at IS NOT NULL" + which
+	items := "SELECT i.saga_id AS id, i.item AS record, i.wake_at AS wake_at FROM {items} i JOIN {sagas} s ON s.id = i.saga_id" +
+		" WHERE i.wake_at IS NOT NULL AND s.live = 1" + which
+	args := func(values ...any) []any { return append(slices.Clone(names), values...) }
 	var rows []struct {
 		ID     string `db:"id"`
 		Record string `db:"record"`
 		WakeAt int64  `db:"wake_at"`
 	}
-	at := now.UnixMilli()
+	at := q.Now.UnixMilli()
 	query := "SELECT * FROM (" + sagas + " AND wake_at <= ? ORDER BY wake_at LIMIT ?) AS a UNION ALL " +
 		"SELECT * FROM (" + items + " AND i.wake_at <= ? ORDER BY i.wake_at LIMIT ?) AS b ORDER BY wake_at LIMIT ?"
-	if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(query), at, limit, at, limit, limit); err != nil {
+	if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(query),
+		append(append(args(at, q.Limit), args(at, q.Limit)...), q.Limit)...); err != nil {
 		return nil, time.Time{}, fmt.Errorf("sqlsaga: due: %w", err)
 	}
 	due := make([]coordinator.Wake, len(rows))
@@ -217,10 +222,22 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]coordinato
 	var next *int64
 	query = "SELECT MIN(wake_at) FROM (SELECT * FROM (" + sagas + " AND wake_at > ? ORDER BY wake_at LIMIT 1) AS a UNION ALL " +
 		"SELECT * FROM (" + items + " AND i.wake_at > ? ORDER BY i.wake_at LIMIT 1) AS b) AS c"
-	if err := sqlx.GetContext(ctx, s.reader(), &next, s.query(query), at, at); err != nil {
+	if err := sqlx.GetContext(ctx, s.reader(), &next, s.query(query), append(args(at), args(at)...)...); err != nil {
 		return nil, time.Time{}, fmt.Errorf("sqlsaga: next wake-up: %w", err)
 	}
 	return due, fromWake(next), nil
+}
+
+// dueFilter is the condition on the definition's name, with its arguments.
+func dueFilter(q coordinator.DueQuery) (which string, names []any) {
+	if q.Only != "" {
+		which, names = " AND s.definition = ?", []any{q.Only}
+	}
+	for _, name := range q.Skip {
+		which += " AND s.definition <> ?"
+		names = append(names, name)
+	}
+	return which, names
 }
 
 // live is the condition of the partial index by status. A statement has to repeat it in words, beside its own

@@ -87,6 +87,8 @@ func (s *sagas) Audits(context.Context, saga.ID) ([]coordinator.AuditEntry, erro
 	}}}, nil
 }
 
+func (s *sagas) PauseHistory(context.Context, int, int) ([]coordinator.Pause, error) { return nil, nil }
+
 func (s *sagas) Act(_ context.Context, id saga.ID, act saga.Act) (saga.State, error) {
 	if id != s.state.ID {
 		return saga.State{}, saga.ErrNotFound
