@@ -23,7 +23,7 @@ type (
 	Trip            struct{ ID, Seat, Why string }
 	BookFlight      struct{ Trip string }
 	FlightBooked    struct{ Seat string }
-	CancelFlight    struct{ Seat string }
+	CancelFlight    struct{ Trip string }
 	FlightCancelled struct{}
 	BookHotel       struct{ Trip string }
 	HotelBooked     struct{}
@@ -35,7 +35,7 @@ var BookTrip = saga.MustDefine("book-trip",
 	saga.Step("flight",
 		saga.Do(func(t Trip) BookFlight { return BookFlight{Trip: t.ID} }),
 		saga.On(func(t *Trip, e FlightBooked) { t.Seat = e.Seat }),
-		saga.Undo(func(t Trip) CancelFlight { return CancelFlight{Seat: t.Seat} })),
+		saga.Undo(func(t Trip) CancelFlight { return CancelFlight{Trip: t.ID} })),
 	saga.Step("hotel",
 		saga.Do(func(t Trip) BookHotel { return BookHotel{Trip: t.ID} }),
 		saga.On(func(*Trip, HotelBooked) {}),
@@ -53,7 +53,7 @@ func participants(s *inbox.Service) {
 		return FlightBooked{Seat: "12A"}, nil
 	})
 	inbox.Handle(s, func(_ context.Context, _ inbox.Tx, c CancelFlight) (FlightCancelled, error) {
-		fmt.Println("seat", c.Seat, "cancelled")
+		fmt.Println("flight cancelled for", c.Trip)
 		return FlightCancelled{}, nil
 	})
 	inbox.Handle(s, func(context.Context, inbox.Tx, BookHotel) (HotelBooked, error) {
