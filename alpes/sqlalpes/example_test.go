@@ -41,7 +41,7 @@ func Example() {
 
 	register := campaign.Register{Name: "Spring", Budget: "2500.50", Currency: "USD", BrandID: "brand-7"}
 	var registered campaign.Registered
-	err = db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		registered, err = cqrs.Send[campaign.Registered](sqlalpes.WithTx(ctx, tx), bus, register)
 		return err
 	})

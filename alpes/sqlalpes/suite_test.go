@@ -50,7 +50,7 @@ func open(t *testing.T, url string) *sqldb.DB {
 
 // inTx runs fn in a transaction that the repositories join.
 func inTx(ctx context.Context, db *sqldb.DB, fn func(ctx context.Context) error) error {
-	return db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(sqlalpes.WithTx(ctx, tx)) })
+	return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error { return fn(sqlalpes.WithTx(ctx, tx)) })
 }
 
 // must runs fn in a transaction and fails the test with its error.

@@ -10,7 +10,7 @@
 //	db, err := sqldb.Open(ctx, "sqlite:orders.db")
 //	if err != nil { … }
 //	defer db.Close()
-//	err = db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+//	err = db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 //		_, err := tx.ExecContext(ctx, "UPDATE …")
 //		return err
 //	})

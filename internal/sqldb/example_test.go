@@ -17,9 +17,9 @@ func ExampleOpen() {
 		return
 	}
 	defer func() { _ = db.Close() }()
-	err = db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		var n int
-		err := tx.GetContext(ctx, &n, "SELECT 6 * 7")
+		err := sqlx.GetContext(ctx, tx, &n, "SELECT 6 * 7")
 		fmt.Println(db.Dialect().Name, n)
 		return err
 	})

@@ -28,6 +28,7 @@ type DB struct {
 	memory    bool
 	writer    *sqlx.DB
 	reader    *sqlx.DB
+	prepared  *prepared
 	migrating sync.Mutex
 }
 
@@ -62,7 +63,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if db.writer, err = connect(ctx, db.dialect.Driver, sqliteDSN(path, "_txlock=immediate"), 1); err != nil {
 		return nil, err
 	}
-	db.reader = db.writer
+	db.reader, db.prepared = db.writer, newPrepared(db.writer)
 	if db.memory {
 		return db, nil
 	}
@@ -109,8 +110,9 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 func (db *DB) Reader() *sqlx.DB { return db.reader }
 
 // InTx runs fn in a transaction of the writing connection and commits it if fn returns nil; else, and if fn panics,
-// it is rolled back. fn's error is returned as it is. A commit that fails is [ErrCommit].
-func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+// it is rolled back. fn's error is returned as it is. A commit that fails is [ErrCommit]. Statements that come again are
+// prepared: write them with parameters.
+func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.ExtContext) error) error {
 	tx, err := db.writer.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("sqldb: begin: %w", err)
@@ -118,11 +120,15 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx
 	// After a commit, or when ctx ended and database/sql has rolled back already, this does nothing. A failing
 	// rollback closes the connection, which ends the transaction too.
 	defer func() { _ = tx.Rollback() }()
-	if err := fn(ctx, tx); err != nil {
+	with := &preparedTx{Tx: tx, prepared: db.prepared}
+	if err := fn(ctx, with); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCommit, err)
+	}
+	if len(with.missed) > 0 {
+		db.prepared.learn(ctx, with.missed)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -20,7 +21,8 @@ type Insert struct {
 	Suffix string
 }
 
-// Rows inserts rows, each with a value for every column, in as few statements as the dialect allows.
+// Rows inserts rows, each with a value for every column, in pieces of a power of two: few statements, which few different
+// texts, so that they are worth being prepared.
 // Without rows it does nothing.
 func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [][]any) error {
 	if len(in.Columns) == 0 || len(in.Columns) > d.MaxVars {
@@ -33,7 +35,10 @@ func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [
 	}
 	head := "INSERT INTO " + in.Table + " (" + strings.Join(columns, ", ") + ") VALUES "
 	one := "(" + marks(len(in.Columns)) + expressions + ")"
-	for chunk := range slices.Chunk(rows, d.MaxVars/len(in.Columns)) {
+	for len(rows) > 0 {
+		n := powerOfTwo(min(len(rows), d.MaxVars/len(in.Columns)))
+		chunk := rows[:n]
+		rows = rows[n:]
 		args := make([]any, 0, len(chunk)*len(in.Columns))
 		for _, row := range chunk {
 			if len(row) != len(in.Columns) {
@@ -53,18 +58,26 @@ func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [
 }
 
 // In calls fn with pieces of values that fit into one statement beside extra other parameters, each with
-// the text of its parameters, "(?, ?, ?)", to stand after IN, until fn fails; it returns fn's error. fn rebinds its query.
+// the text of its parameters, "(?, ?, ?)", to stand after IN, until fn fails; it returns fn's error. fn rebinds its query. The last value is
+// repeated up to a power of two, so that few different texts are to be prepared.
 func (d Dialect) In(values []string, extra int, fn func(in string, args []any) error) error {
 	for chunk := range slices.Chunk(values, d.MaxVars-extra) {
-		args := make([]any, len(chunk))
-		for i, v := range chunk {
-			args[i] = v
+		n := len(chunk)
+		if round := powerOfTwo(n); round < n {
+			n = min(2*round, d.MaxVars-extra)
 		}
-		if err := fn("("+marks(len(chunk))+")", args); err != nil {
+		args := make([]any, n)
+		for i := range args {
+			args[i] = chunk[min(i, len(chunk)-1)]
+		}
+		if err := fn("("+marks(n)+")", args); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// powerOfTwo is the largest one that is not greater than n.
+func powerOfTwo(n int) int { return 1 << (bits.Len(uint(n)) - 1) }
 
 func marks(n int) string { return strings.Repeat("?, ", n-1) + "?" }

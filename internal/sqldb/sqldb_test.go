@@ -38,7 +38,7 @@ func openFile(t *testing.T) *sqldb.DB {
 
 func exec(t *testing.T, db *sqldb.DB, statements ...string) {
 	t.Helper()
-	err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		for _, s := range statements {
 			if _, err := tx.ExecContext(ctx, s); err != nil {
 				return err
@@ -124,7 +124,7 @@ func TestInTxLeavesNothingBehind(t *testing.T) {
 					}()
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					return db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+					return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 						if _, err := tx.ExecContext(ctx, "INSERT INTO t VALUES (1)"); err != nil {
 							return err
 						}
@@ -148,7 +148,7 @@ func TestAFailedCommitIsErrCommit(t *testing.T) {
 	db := openFile(t)
 	exec(t, db, "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
 		"CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
-	err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO child VALUES (7)")
 		return err
 	})
@@ -180,7 +180,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{"INSERT INTO t VALUES (2, 'b', NULL)", false},
 		{"INSERT INTO none VALUES (2)", false},
 	} {
-		err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+		err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 			_, err := tx.ExecContext(ctx, c.statement)
 			return fmt.Errorf("wrapped: %w", err)
 		})
@@ -188,7 +188,7 @@ func TestErrorsAreClassified(t *testing.T) {
 			t.Errorf("%s: %v is classified wrong", c.statement, err)
 		}
 	}
-	err = db.InTx(t.Context(), func(ctx context.Context, _ *sqlx.Tx) error {
+	err = db.InTx(t.Context(), func(ctx context.Context, _ sqlx.ExtContext) error {
 		_, err := impatient.BeginTxx(ctx, nil)
 		return err
 	})
@@ -208,7 +208,7 @@ func TestRowsAndInAreChunked(t *testing.T) {
 		rows[i] = []any{i, fmt.Sprint(i)}
 	}
 	insert := sqldb.Insert{Table: "t", Columns: []string{"a", "b"}, Computed: map[string]string{"at": d.Now}}
-	err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+	err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		if err := errors.Join(d.Rows(ctx, tx, insert, rows), d.Rows(ctx, tx, insert, nil)); err != nil {
 			return err
 		}
@@ -273,10 +273,10 @@ func TestMigrateFaults(t *testing.T) {
 func TestAWriterWaitsInGo(t *testing.T) {
 	t.Parallel()
 	db := openFile(t)
-	err := db.InTx(t.Context(), func(ctx context.Context, _ *sqlx.Tx) error {
+	err := db.InTx(t.Context(), func(ctx context.Context, _ sqlx.ExtContext) error {
 		ctx, cancel := context.WithCancel(ctx)
 		go cancel()
-		err := db.InTx(ctx, func(context.Context, *sqlx.Tx) error { return nil })
+		err := db.InTx(ctx, func(context.Context, sqlx.ExtContext) error { return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the second writer ended with %v, want its context's error", err)
 		}

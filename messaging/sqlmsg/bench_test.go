@@ -123,7 +123,7 @@ func BenchmarkAppend(b *testing.B) {
 			n++
 			messages[i] = messaging.Message{ID: strconv.Itoa(n), Topic: "topic", Payload: make([]byte, 300)}
 		}
-		err := db.InTx(context.Background(), func(ctx context.Context, tx *sqlx.Tx) error { return store.Append(ctx, tx, messages) })
+		err := db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error { return store.Append(ctx, tx, messages) })
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -140,12 +140,12 @@ func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, e
 		limit = forgetAtOnce
 	}
 	forgotten := 0
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		var rows []struct {
 			Consumer string `db:"consumer"`
 			Key      string `db:"entry_key"`
 		}
-		err := tx.SelectContext(ctx, &rows, s.query(
+		err := sqlx.SelectContext(ctx, tx, &rows, s.query(
 			"SELECT consumer, entry_key FROM {inbox} WHERE handled_at < ? ORDER BY handled_at LIMIT ?"), before.UnixMilli(), limit)
 		if err != nil {
 			return err

@@ -81,7 +81,7 @@ func (s *Store) Delete(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		return s.dialect.In(ids, 0, func(in string, args []any) error {
 			_, err := tx.ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id IN "+in), args...)
 			return err

@@ -62,7 +62,7 @@ func newAirline(t testing.TB, config memmsg.Config) *airline {
 	}
 	t.Cleanup(func() { _ = a.broker.Close() })
 	a.store = newStore(t, a.db, "")
-	err := a.db.InTx(context.Background(), func(ctx context.Context, tx *sqlx.Tx) error {
+	err := a.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		_, err := tx.ExecContext(ctx, "CREATE TABLE seats (seat TEXT PRIMARY KEY)")
 		return err
 	})

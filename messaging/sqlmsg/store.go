@@ -69,7 +69,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // InTx implements [inbox.Store]. A commit that fails leaves it unknown whether the transaction took effect.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx inbox.Tx) error) error {
-	return s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(ctx, s.Tx(tx)) })
+	return s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error { return fn(ctx, s.Tx(tx)) })
 }
 
 // Tx returns the inbox and the outbox inside of the caller's transaction on the same database, which the caller commits.
@@ -81,14 +81,14 @@ func (s *Store) query(text string) string {
 }
 
 // executor returns a transaction of one statement.
-func (s *Store) executor(text string, args ...any) func(context.Context, *sqlx.Tx) error {
-	return func(ctx context.Context, tx *sqlx.Tx) error {
+func (s *Store) executor(text string, args ...any) func(context.Context, sqlx.ExtContext) error {
+	return func(ctx context.Context, tx sqlx.ExtContext) error {
 		_, err := tx.ExecContext(ctx, s.query(text), args...)
 		return err
 	}
 }
 
 // inserter returns a transaction that inserts one row.
-func (s *Store) inserter(in sqldb.Insert, row []any) func(context.Context, *sqlx.Tx) error {
-	return func(ctx context.Context, tx *sqlx.Tx) error { return s.dialect.Rows(ctx, tx, in, [][]any{row}) }
+func (s *Store) inserter(in sqldb.Insert, row []any) func(context.Context, sqlx.ExtContext) error {
+	return func(ctx context.Context, tx sqlx.ExtContext) error { return s.dialect.Rows(ctx, tx, in, [][]any{row}) }
 }

@@ -119,7 +119,7 @@ func TestAppendJoinsTheCallersTransaction(t *testing.T) {
 	s := newStore(t, db, "")
 	failed := errors.New("on purpose")
 	for _, want := range []error{failed, nil} {
-		err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+		err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 			if err := s.Append(ctx, tx, []messaging.Message{{ID: "1", Topic: "topic"}}); err != nil {
 				return err
 			}

@@ -57,7 +57,7 @@ func ExampleWithin() {
 
 	var id saga.ID
 	register := func(name string, end error) error {
-		return db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) (err error) {
 			if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS customers (name TEXT)"); err != nil {
 				return err
 			}

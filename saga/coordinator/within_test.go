@@ -44,7 +44,7 @@ func TestStartWithinATransaction(t *testing.T) {
 	c, _ := w.coordinator(coordinator.Config{Store: store})
 	errNo := errors.New("the caller changed its mind")
 	start := func(key string, end error) (id saga.ID, err error) {
-		err = db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+		err = db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 			for range 2 { // the second one finds the first
 				var err error
 				id, err = coordinator.Start(ctx, c, w.def, trip{ID: key}, coordinator.Key(key), coordinator.Within(store.Within(tx)))

@@ -2,7 +2,6 @@ package sqlsaga
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +30,7 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 			return err
 		}
 		conflicts = stale
-		return errors.Join(b.write(ctx, fresh), b.close())
+		return b.write(ctx, fresh)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sqlsaga: commit: %w", err)
@@ -42,36 +41,7 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 // batch is one commit.
 type batch struct {
 	*Store
-	tx       sqlx.ExtContext
-	prepared map[string]*sql.Stmt // updates, each of which is parsed once
-}
-
-// exec executes a statement that the batch repeats for many rows.
-func (b *batch) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	preparer, ok := b.tx.(sqlx.PreparerContext)
-	if !ok {
-		return b.tx.ExecContext(ctx, query, args...)
-	}
-	stmt := b.prepared[query]
-	if stmt == nil {
-		var err error
-		if stmt, err = preparer.PrepareContext(ctx, query); err != nil {
-			return nil, err
-		}
-		if b.prepared == nil {
-			b.prepared = map[string]*sql.Stmt{}
-		}
-		b.prepared[query] = stmt
-	}
-	return stmt.ExecContext(ctx, args...)
-}
-
-func (b *batch) close() error {
-	var failed []error
-	for _, stmt := range b.prepared {
-		failed = append(failed, stmt.Close())
-	}
-	return errors.Join(failed...)
+	tx sqlx.ExtContext
 }
 
 // taken is the version of an instance that the batch changes already: none that a change can be based on.
@@ -229,7 +199,7 @@ func (b *batch) update(ctx context.Context, c coordinator.Change, root *saga.Rec
 		}
 	}
 	args = append(args, string(c.State.ID), c.Before)
-	result, err := b.exec(ctx, b.query("UPDATE {sagas} SET "+set+" WHERE id = ? AND version = ?"), args...)
+	result, err := b.tx.ExecContext(ctx, b.query("UPDATE {sagas} SET "+set+" WHERE id = ? AND version = ?"), args...)
 	if err != nil {
 		return err
 	}

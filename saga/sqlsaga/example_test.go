@@ -66,7 +66,7 @@ func example(ctx context.Context) error {
 
 	var id saga.ID
 	order := func(end error) error {
-		return db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) (err error) {
 			if _, err = tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY)"); err != nil {
 				return err
 			}

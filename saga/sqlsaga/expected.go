@@ -36,7 +36,7 @@ func (b *batch) expect(ctx context.Context, changes []coordinator.Change) error 
 	}
 	for _, c := range changes {
 		for _, a := range c.Answered {
-			_, err := b.exec(ctx, b.query("UPDATE {expected} SET answer = ? WHERE saga_id = ? AND node = ? AND direction = ? AND epoch = ?"),
+			_, err := b.tx.ExecContext(ctx, b.query("UPDATE {expected} SET answer = ? WHERE saga_id = ? AND node = ? AND direction = ? AND epoch = ?"),
 				a.Answer, string(c.State.ID), a.Node, string(a.Direction), a.Epoch)
 			if err != nil {
 				return err

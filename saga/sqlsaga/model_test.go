@@ -50,7 +50,7 @@ func TestPropertyStoreIsTheModel(t *testing.T) {
 
 // empty spares each run the making of the tables, which takes longer than the run.
 func empty(ctx context.Context, db *sqlmsg.DB) error {
-	return db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		for _, table := range []string{"sagas", "saga_items", "saga_log", "saga_audit", "outbox"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 				return err

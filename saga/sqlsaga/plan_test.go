@@ -77,7 +77,7 @@ func TestEveryStatementFindsItsRowsByIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	err = db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+	err = db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		e := &explainer{ExtContext: tx, plans: map[string]string{}}
 		callAll(ctx, t, store.Within(e))
 		if len(e.plans) < 15 {

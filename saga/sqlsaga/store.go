@@ -89,7 +89,7 @@ func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.E
 	if s.tx != nil {
 		return fn(ctx, s.tx)
 	}
-	return s.db.InTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(ctx, tx) })
+	return s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error { return fn(ctx, tx) })
 }
 
 // reader is where to read committed state, or what the caller's transaction sees.

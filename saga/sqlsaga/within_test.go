@@ -26,7 +26,7 @@ func TestWithinJoinsTheCallersTransaction(t *testing.T) {
 	defer func() { _ = db.Close() }()
 	failed := errors.New("on purpose")
 	for _, end := range []error{failed, nil} {
-		err := db.InTx(t.Context(), func(ctx context.Context, tx *sqlx.Tx) error {
+		err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 			view := store.Within(tx)
 			change := creation(newState("a"))
 			if conflicts, err := view.Commit(ctx, []coordinator.Change{change}); err != nil || len(conflicts) > 0 {
