@@ -78,7 +78,7 @@ func (t *preparedTx) stmt(ctx context.Context, query string) *sqlx.Stmt {
 
 // ExecContext implements [sqlx.ExecerContext].
 func (t *preparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if stmt := t.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
+	if stmt := t.stmt(ctx, query); stmt != nil {
 		return stmt.ExecContext(ctx, args...)
 	}
 	return t.Tx.ExecContext(ctx, query, args...)
@@ -86,7 +86,7 @@ func (t *preparedTx) ExecContext(ctx context.Context, query string, args ...any)
 
 // QueryContext implements [sqlx.QueryerContext].
 func (t *preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if stmt := t.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
+	if stmt := t.stmt(ctx, query); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
 	}
 	return t.Tx.QueryContext(ctx, query, args...)
