@@ -285,14 +285,14 @@ func (m *machine) proceedItem(r *record) error {
 	if err != nil {
 		return err
 	}
-	if v == pending && !r.own().Resting || v == resting && r.own().Resting {
+	if (v == pending || v == doomed) && !r.own().Resting || v == resting && r.own().Resting {
 		return nil
 	}
 	parent, n, err := m.container(r)
 	if err != nil {
 		return err
 	}
-	if err := m.account(r, parent, n, v); err != nil || v == pending {
+	if err := m.account(r, parent, n, v); err != nil {
 		return err
 	}
 	return m.proceed(parent)
@@ -307,7 +307,7 @@ func (m *machine) proceedRoot() error {
 	if !m.s.Reversing {
 		v, err := m.forward(r, r.scope.root, false)
 		switch {
-		case err != nil || v == pending || v == resting:
+		case err != nil || v == pending || v == resting || v == doomed:
 			return err
 		case v == succeeded:
 			m.finish(Completed, LogCompleted)

@@ -14,10 +14,11 @@ import (
 )
 
 // data is the data of every scope in these tests: items are of the same type as what contains them, so that a tree of
-// any shape can be built at run time. Refs is what the replies brought, by step.
+// any shape can be built at run time. Refs is what replies and signals brought, by node, and Yes which conditions hold.
 type data struct {
 	Refs  map[string]string `json:",omitempty"`
 	Items map[string][]data `json:",omitempty"`
+	Yes   map[string]bool   `json:",omitempty"`
 }
 
 // The messages of every step; replies are correlated by header, so that steps may share their types.
@@ -35,12 +36,7 @@ func (r rejected) FailureReason() string { return r.Why }
 
 // take is the On function of the step with the name.
 func take(name string) func(*data, done) {
-	return func(d *data, e done) {
-		if d.Refs == nil {
-			d.Refs = map[string]string{}
-		}
-		d.Refs[name] = e.Ref
-	}
+	return func(d *data, e done) { d.note(name, e.Ref) }
 }
 
 // bare is a step without an undo.
@@ -189,7 +185,7 @@ func (w *world) save(before, after saga.State, effects []saga.Effect, loaded int
 	}
 	w.header = after
 	w.header.Root, w.header.Items = saga.Record{}, nil
-	return w.stuckAddUp()
+	return errors.Join(w.stuckAddUp(), w.countsAddUp())
 }
 
 // stuckAddUp checks the header's count against the records.

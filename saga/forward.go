@@ -11,6 +11,7 @@ type verdict int
 const (
 	pending   verdict = iota // a command is in flight, or the next page is due
 	resting                  // it is not at its end, but nothing is in flight: it may be left as it is
+	doomed                   // it is going to fail, but something of it is in flight
 	succeeded                // it is at its end
 	failed                   // it is at its end, and the scope fails
 )
@@ -45,7 +46,7 @@ func (m *machine) forwardStep(r *record, n *node, halt bool) (verdict, error) {
 		if st.Stuck || st.Again || halt {
 			return resting, nil
 		}
-		if err := m.send(r, n, DoDirection); err != nil || st.Phase == PhaseIdle {
+		if err := m.send(r, n, DoDirection); err != nil || st.Phase == PhaseIdle || st.Stuck && m.role == nil {
 			return resting, err
 		}
 		return pending, nil
@@ -61,22 +62,30 @@ func (m *machine) forwardStep(r *record, n *node, halt bool) (verdict, error) {
 	}
 }
 
-// forwardParallel moves all branches on. Once one has failed, the others are halted, and when nothing of them is in flight any
+// forwardParallel moves all branches on. Once one is known to fail, the others are halted, and when nothing of them is in flight any
 // more the parallel has failed (R9).
 func (m *machine) forwardParallel(r *record, n *node, halt bool) (verdict, error) {
 	st := r.at(n)
-	failing := st.Phase == PhaseRefused
-	counts := map[verdict]int{}
-	for _, kid := range n.kids {
-		v, err := m.forward(r, kid, halt || failing && m.role == nil)
-		if err != nil {
-			return v, err
-		}
-		counts[v]++
-		failing = failing || v == failed
+	if halt && st.Phase == PhaseIdle {
+		return resting, nil
 	}
+	failing := st.Phase == PhaseRefused
+	if !halt && m.role == nil { // look for a failure first, so that nothing begins beside it
+		counts, err := m.forwardBranches(r, n, true)
+		if err != nil {
+			return pending, err
+		}
+		failing = failing || counts[doomed]+counts[failed] > 0
+	}
+	counts, err := m.forwardBranches(r, n, halt || failing && m.role == nil)
+	if err != nil {
+		return pending, err
+	}
+	failing = failing || counts[doomed]+counts[failed] > 0
 	v, phase := succeeded, PhaseDone
 	switch {
+	case counts[pending]+counts[doomed] > 0 && failing:
+		v = doomed
 	case counts[pending] > 0:
 		v, phase = pending, PhaseDoing
 	case failing && m.role == nil, failing && counts[resting] == 0:
@@ -91,6 +100,19 @@ func (m *machine) forwardParallel(r *record, n *node, halt bool) (verdict, error
 		st.Phase, m.changed = phase, true
 	}
 	return v, nil
+}
+
+// forwardBranches moves the node's kids on, side by side, and counts how far they have come.
+func (m *machine) forwardBranches(r *record, n *node, halt bool) (map[verdict]int, error) {
+	counts := map[verdict]int{}
+	for _, kid := range n.kids {
+		v, err := m.forward(r, kid, halt)
+		if err != nil {
+			return nil, err
+		}
+		counts[v]++
+	}
+	return counts, nil
 }
 
 // forwardIf makes the choice, once, and moves on what was chosen.
@@ -159,6 +181,8 @@ func (m *machine) forwardEach(r *record, n *node, halt bool) (verdict, error) {
 		return pending, nil
 	case fan.Active == fan.Resting:
 		return resting, nil
+	case failing:
+		return doomed, nil
 	default:
 		return pending, nil
 	}

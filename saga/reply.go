@@ -91,7 +91,7 @@ func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 }
 
 func (m *machine) succeed(r *record, n *node, in Reply) error {
-	applied, err := m.apply(r, n, n.step.on, in.Event)
+	applied, err := m.answer(r, n, n.step.on, in.Event)
 	if err != nil || !applied {
 		return err
 	}
@@ -107,7 +107,7 @@ func (m *machine) succeed(r *record, n *node, in Reply) error {
 }
 
 func (m *machine) refuse(r *record, n *node, in Reply) error {
-	applied, err := m.apply(r, n, n.step.onFailure, in.Event)
+	applied, err := m.answer(r, n, n.step.onFailure, in.Event)
 	if err != nil || !applied {
 		return err
 	}
@@ -170,6 +170,17 @@ func (m *machine) undoReply(r *record, n *node, in Reply, outcome Outcome) error
 	m.changed = true
 	m.log(LogUndone, in.Node, UndoDirection, st.Attempt, "")
 	return m.proceed(r)
+}
+
+// answer applies the event that answers the step's command. Where its function panics the command is not in flight any more, so
+// that what beside it has failed may decide (R9).
+func (m *machine) answer(r *record, n *node, h *handler, event any) (bool, error) {
+	wasStuck := r.at(n).Stuck
+	applied, err := m.apply(r, n, h, event)
+	if err != nil || applied || wasStuck {
+		return applied, err
+	}
+	return false, m.proceed(r)
 }
 
 // apply takes the event into the record's data, if the step declares it. A panic of the function parks the node: once the

@@ -207,20 +207,19 @@ func TestR6ReasonWhenSeveralAreStuck(t *testing.T) {
 func TestR6AbortReasonOutlivesParking(t *testing.T) {
 	t.Parallel()
 	broken := true
-	d := drive(t, fan("rooms", saga.Step("book",
-		saga.Do(func(data) doIt { return doIt{} }),
-		saga.On(func(*data, done) {
-			if broken {
-				panic("bad reply")
-			}
-		}),
-		saga.Undo(func(data) undoIt { return undoIt{} }))), bare("pay").Pivot())
+	d := drive(t, fan("rooms", bare("book", saga.Undo(func(data) undoIt {
+		if broken {
+			panic("no ref")
+		}
+		return undoIt{}
+	}))), bare("pay").Pivot())
 	d.start(items(2, "rooms"))
 	d.no("rooms[0]/book")
-	d.ok("rooms[1]/book")
+	d.want(d.ok("rooms[1]/book"), "")
 	d.is(saga.Parked)
+	equal(t, "reason while parked", d.header.Reason, "rooms[1]/book: the Undo function panicked: no ref")
 	broken = false
-	d.want(d.ok("rooms[1]/book"), "undo rooms[1]/book")
+	d.want(d.act(saga.Retry, "rooms[1]/book"), "undo rooms[1]/book")
 	equal(t, "reason", d.header.Reason, "rooms[0]/book: full")
 }
 
