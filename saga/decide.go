@@ -214,12 +214,12 @@ func (m *machine) overdue(r *record, n *node) error {
 	}
 }
 
-// reversing reports whether the record's scope is being compensated.
+// reversing reports whether the record's scope is being compensated, or was.
 func (m *machine) reversing(r *record) bool {
 	if r.Key == "" {
 		return m.s.Reversing
 	}
-	return r.own().Phase == PhaseUndoing
+	return r.own().Phase == PhaseUndoing || r.own().Phase == PhaseUndone
 }
 
 // unwinding reports whether the item lies in something that is being compensated, and is about to be told so.

@@ -102,7 +102,10 @@ func (m *machine) retry(r *record, n *node) error {
 			st.Phase = PhaseDoing
 			return m.send(r, n, DoDirection)
 		}
-	case PhaseWaiting: // its deadline has passed: wait as long again
+	case PhaseWaiting: // its deadline has passed: call the function that panicked, or wait as long again
+		if n.wait.onDeadline != nil {
+			return m.waited(r, n)
+		}
 		if n.wait.deadline > 0 {
 			st.Due = m.now.Add(n.wait.deadline).UnixMilli()
 		}

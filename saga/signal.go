@@ -87,8 +87,8 @@ func (m *machine) takeKept(r *record, n *node) error {
 
 // signal takes a signal, or keeps it until its wait begins.
 func (m *machine) signal(in Signal) error {
-	if m.s.Status.Terminal() {
-		return nil // R8
+	if m.s.Status.Terminal() || m.s.Reversing {
+		return nil // R3, R8
 	}
 	m.mayBeEarly = true
 	key, local := splitPath(in.Node)
@@ -103,9 +103,13 @@ func (m *machine) signal(in Signal) error {
 	if t := reflect.TypeOf(in.Event); t != n.wait.on.typ {
 		return fmt.Errorf("%w: %s waits for %s, not %v", ErrUnexpectedReply, in.Node, n.wait.on.typ, t)
 	}
+	unwinding, err := m.unwinding(r)
+	if err != nil {
+		return err
+	}
 	st := r.at(n)
 	switch {
-	case m.reversing(r):
+	case unwinding || m.reversing(r):
 		return nil
 	case st.Phase == PhaseIdle && st.Signal == nil:
 		return m.keepSignal(r, n, in)
@@ -120,6 +124,9 @@ func (m *machine) signal(in Signal) error {
 		st.Phase = PhaseIdle
 		return m.keepSignal(r, n, in)
 	}
+	if _, err := r.scope.encode(r.data); err != nil {
+		return m.refuseSignal(in, err)
+	}
 	m.unstick(st)
 	st.Phase, st.Due, st.Reason, m.changed = PhaseDone, 0, "", true
 	m.log(LogSignalled, in.Node, SignalDirection, 0, "")
@@ -129,11 +136,16 @@ func (m *machine) signal(in Signal) error {
 func (m *machine) keepSignal(r *record, n *node, in Signal) error {
 	kept, err := r.scope.encode(in.Event)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %v", ErrUnexpectedReply, in.Node, err) //nolint:errorlint // it says nothing about the instance's data
+		return m.refuseSignal(in, err)
 	}
 	r.at(n).Signal, m.changed = kept, true
 	m.log(LogSignalled, in.Node, SignalDirection, 0, "kept")
 	return nil
+}
+
+// refuseSignal says that the signal cannot be stored. That is its sender's fault: the instance's data is as good as before.
+func (m *machine) refuseSignal(in Signal, err error) error {
+	return fmt.Errorf("%w: %s: %v", ErrUnexpectedReply, in.Node, err) //nolint:errorlint // it is not ErrData
 }
 
 // waited ends a sleep, or a wait whose deadline has passed.
