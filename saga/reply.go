@@ -138,7 +138,8 @@ func (m *machine) resolve(r *record, n *node, in Reply, outcome Outcome) error {
 	}
 	st := r.at(n)
 	m.unstick(st)
-	st.Phase, st.Late, m.changed = phase, true, true
+	st.Phase, st.Due, st.Again = phase, 0, false // an undo that was held back is no more, or goes out now
+	st.Late, m.changed = true, true
 	m.log(LogLate, in.Node, DoDirection, 0, string(outcome))
 	return m.proceed(r)
 }
