@@ -93,6 +93,9 @@ func (s *scope) encode(data any) ([]byte, error) {
 
 // edited reads an operator's JSON as the scope's data. It is held to the data's fields, and to its Validate method if it has one.
 func (s *scope) edited(text []byte) ([]byte, error) {
+	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) { // it would pass, and leave nothing of the data
+		return nil, fmt.Errorf("%w: data as %s: null is no value", ErrNotAllowed, s.typ)
+	}
 	d := s.newData()
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
