@@ -129,16 +129,26 @@ func (m *machine) expect(r *record, n *node, data any, d Direction, epoch int) {
 // expectSignals says for what the waits of a new record wait, so that a signal that comes early is kept.
 func (m *machine) expectSignals(r *record) error {
 	for _, n := range r.scope.nodes {
-		if n.wait == nil || n.match == nil {
+		if n.wait == nil {
 			continue
 		}
-		data, err := m.data(r)
-		if err != nil {
+		if err := m.expectEvent(r, n, SignalDirection, 0); err != nil {
 			return err
 		}
-		m.expect(r, n, data, SignalDirection, 0)
 	}
 	return nil
+}
+
+// expectEvent is [machine.expect] with the record's data.
+func (m *machine) expectEvent(r *record, n *node, d Direction, epoch int) error {
+	if n.match == nil {
+		return nil
+	}
+	data, err := m.data(r)
+	if err == nil {
+		m.expect(r, n, data, d, epoch)
+	}
+	return err
 }
 
 // starter is an event that starts an instance.

@@ -97,6 +97,10 @@ func (m *machine) retry(r *record, n *node) error {
 	m.unstick(st)
 	st.Attempt, st.Again = 0, false
 	switch st.Phase {
+	case PhaseIdle:
+		if n.wait != nil { // its Matching function may have panicked
+			return m.expectEvent(r, n, SignalDirection, 0)
+		}
 	case PhaseUnknown:
 		if n.step.needsReply { // ask for the reply again; the command is the same message (R3)
 			st.Phase = PhaseDoing
