@@ -13,19 +13,32 @@ import (
 
 // spec describes a node of a random definition.
 type spec struct {
+	Kind saga.Kind
 	Name string
-	Kids []spec // of a sequence or a fan-out
-	Fan  bool
-	// Items is how many items a fan-out has, AtMost its bound.
-	Items, AtMost int
+	Kids []spec `json:",omitempty"` // all but those of steps, waits and sleeps; an If's for when it holds
+	Else []spec `json:",omitempty"` // an If's others
+	// Holds is whether an If's condition holds.
+	Holds bool `json:",omitempty"`
+	// Items is how many items a fan-out has, AtMost its bound, Tolerate how many may fail.
+	Items, AtMost, Tolerate int `json:",omitempty"`
+	// Deadline is a wait's; GoesOn says that it goes on when that has passed.
+	Deadline time.Duration `json:",omitempty"`
+	GoesOn   bool          `json:",omitempty"`
 	// Of a step:
-	Class      saga.Class
-	Ack        ack
-	NeedsReply bool
-	Attempts   int
+	Class      saga.Class `json:",omitempty"`
+	Service    string     `json:",omitempty"`
+	Ack        ack        `json:",omitempty"`
+	NeedsReply bool       `json:",omitempty"`
+	Attempts   int        `json:",omitempty"`
 }
 
-func (s spec) step() bool { return len(s.Kids) == 0 }
+// taken is what an If does.
+func (s spec) taken() (name string, kids []spec) {
+	if s.Holds {
+		return "then", s.Kids
+	}
+	return "else", s.Else
+}
 
 // ack is how a step's undo is acknowledged.
 type ack string
@@ -37,6 +50,9 @@ const (
 	byFailure ack = "failure event"
 	unacked   ack = "none"
 )
+
+// nap is how long every sleep of a random definition takes.
+const nap = 5 * time.Second
 
 // behaviour is what a participant does wrong.
 type behaviour struct {
@@ -65,18 +81,7 @@ func (sc scenario) behaviour(path string) behaviour {
 // scenarios draws scenarios; most participants behave.
 func scenarios() *rapid.Generator[scenario] {
 	return rapid.Custom(func(t *rapid.T) scenario {
-		g := &generator{T: t}
-		sc := scenario{Root: g.sequence(saga.Compensable, 3, 0)}
-		if rapid.Bool().Draw(t, "pivot") {
-			sc.Root = append(sc.Root, g.pivot())
-			if rapid.Bool().Draw(t, "retriable") {
-				sc.Root = append(sc.Root, g.sequence(saga.Retriable, 2, 0)...)
-			}
-		}
-		sc.Behaviours = rapid.SliceOfN(rapid.Custom(drawBehaviour), 4, 9).Draw(t, "behaviours")
-		sc.Seed = rapid.Uint64().Draw(t, "seed")
-		sc.Events = 1 << pick(t, "events", 9)
-		return sc
+		return (&generator{T: t}).scenario(drawBehaviour)
 	})
 }
 
@@ -112,6 +117,22 @@ func drawBehaviour(t *rapid.T) behaviour {
 type generator struct {
 	*rapid.T
 	names int
+	// services are those of a choreography; none where it is orchestrated.
+	services []string
+}
+
+func (g *generator) scenario(draw func(*rapid.T) behaviour) scenario {
+	sc := scenario{Root: g.sequence(saga.Compensable, 3, 0)}
+	if rapid.Bool().Draw(g.T, "pivot") {
+		sc.Root = append(sc.Root, g.pivot())
+		if rapid.Bool().Draw(g.T, "retriable") {
+			sc.Root = append(sc.Root, g.sequence(saga.Retriable, 2, 0)...)
+		}
+	}
+	sc.Behaviours = rapid.SliceOfN(rapid.Custom(draw), 4, 9).Draw(g.T, "behaviours")
+	sc.Seed = rapid.Uint64().Draw(g.T, "seed")
+	sc.Events = 1 << pick(g.T, "events", 9)
+	return sc
 }
 
 func (g *generator) name() string {
@@ -128,55 +149,118 @@ func (g *generator) sequence(class saga.Class, most, depth int) []spec {
 }
 
 func (g *generator) node(class saga.Class, depth int) spec {
-	kind := pick(g.T, "kind", 10)
+	kind := pick(g.T, "kind", 20)
 	s := spec{Name: g.name()}
 	switch {
-	case depth < 2 && kind >= 8:
+	case depth < 3 && kind >= 19:
+		s.Kind, s.Kids = saga.KindSequence, g.sequence(class, 2, depth+1)
+	case depth < 3 && kind >= 16:
+		s.Kind = saga.KindParallel
+		s.Kids = append(g.sequence(class, 2, depth+1), g.branch(class, depth+1))
+	case depth < 3 && kind >= 12:
+		g.fan(&s, class, depth)
+	case depth < 3 && kind >= 10:
+		s.Kind, s.Holds = saga.KindIf, rapid.Bool().Draw(g.T, "holds")
 		s.Kids = g.sequence(class, 2, depth+1)
-	case depth < 2 && kind >= 5:
-		s.Fan = true
-		s.Items = pick(g.T, "items", 5)
-		if depth == 0 && pick(g.T, "many", 20) == 0 {
-			s.Items += 100
+		if rapid.Bool().Draw(g.T, "else") {
+			s.Else = g.sequence(class, 2, depth+1)
 		}
-		s.AtMost = []int{0, 0, 1, 2, 40}[pick(g.T, "at most", 5)]
-		s.Kids = g.sequence(class, 2, depth+1)
+	case kind == 9:
+		s.Kind = saga.KindWait
+		if g.services == nil {
+			s.Deadline = []time.Duration{0, 15 * time.Second, time.Minute}[pick(g.T, "deadline", 3)]
+			s.GoesOn = s.Deadline > 0 && rapid.Bool().Draw(g.T, "goes on")
+		}
+	case kind == 8:
+		s.Kind = saga.KindSleep
 	default:
-		s.Class = class
-		s.Attempts = 1 + pick(g.T, "attempts", 3)
-		if class == saga.Compensable {
-			s.Ack = []ack{noUndo, anyReply, anyReply, ownEvent, byFailure, unacked}[pick(g.T, "ack", 6)]
-			s.NeedsReply = s.Ack != noUndo && pick(g.T, "needs reply", 4) == 0
-		}
+		g.step(&s, class)
 	}
 	return s
 }
 
+// branch is a sequence of two, as that of a parallel mostly is.
+func (g *generator) branch(class saga.Class, depth int) spec {
+	return spec{Kind: saga.KindSequence, Name: g.name(), Kids: []spec{g.node(class, depth), g.node(class, depth)}}
+}
+
+func (g *generator) fan(s *spec, class saga.Class, depth int) {
+	s.Kind = saga.KindForEach
+	s.Items = pick(g.T, "items", 5)
+	if depth == 0 && pick(g.T, "many", 8) == 0 {
+		s.Items += 100
+	}
+	s.AtMost = []int{0, 0, 1, 2, 40}[pick(g.T, "at most", 5)]
+	if class == saga.Compensable {
+		s.Tolerate = []int{0, 0, 1, 2}[pick(g.T, "tolerate", 4)]
+	}
+	s.Kids = g.sequence(class, 2, depth+1)
+}
+
+func (g *generator) step(s *spec, class saga.Class) {
+	s.Kind, s.Class = saga.KindStep, class
+	s.Attempts = 1 + pick(g.T, "attempts", 3)
+	if class == saga.Compensable {
+		s.Ack = []ack{noUndo, anyReply, anyReply, ownEvent, byFailure, unacked}[pick(g.T, "ack", 6)]
+		s.NeedsReply = s.Ack != noUndo && pick(g.T, "needs reply", 4) == 0
+	}
+	if g.services != nil {
+		s.Service = g.services[pick(g.T, "service", len(g.services))]
+		if s.Ack == anyReply {
+			s.Ack = ownEvent
+		}
+	}
+}
+
 func (g *generator) pivot() spec {
-	s := spec{Name: g.name(), Class: saga.Pivot, Attempts: 1 + pick(g.T, "attempts", 3)}
+	s := spec{Name: g.name()}
+	g.step(&s, saga.Pivot)
 	if rapid.Bool().Draw(g.T, "named") {
-		return spec{Name: g.name(), Kids: []spec{s}}
+		return spec{Kind: saga.KindSequence, Name: g.name(), Kids: []spec{s}}
 	}
 	return s
 }
 
 // nodes builds the definition's nodes.
 func nodes(specs []spec) []saga.Node[data] {
-	var built []saga.Node[data]
-	for _, s := range specs {
-		switch {
-		case s.Fan:
-			built = append(built, fan(s.Name, nodes(s.Kids)...).AtMost(s.AtMost))
-		case !s.step():
-			built = append(built, saga.Sequence(s.Name, nodes(s.Kids)...))
+	built := make([]saga.Node[data], len(specs))
+	for i, s := range specs {
+		switch s.Kind {
+		case saga.KindForEach:
+			built[i] = fan(s.Name, nodes(s.Kids)...).AtMost(s.AtMost).Tolerate(s.Tolerate)
+		case saga.KindParallel:
+			built[i] = saga.Parallel(s.Name, nodes(s.Kids)...)
+		case saga.KindSequence:
+			built[i] = saga.Sequence(s.Name, nodes(s.Kids)...)
+		case saga.KindIf:
+			built[i] = s.choice()
+		case saga.KindWait:
+			built[i] = s.wait()
+		case saga.KindSleep:
+			built[i] = sleep(s.Name, nap)
 		default:
-			built = append(built, s.build())
+			built[i] = s.step()
 		}
 	}
 	return built
 }
 
-func (s spec) build() *saga.StepNode[data] {
+// choice is an If whose condition would be another one once its first step has succeeded.
+func (s spec) choice() saga.Node[data] {
+	return saga.If(s.Name, func(d data) bool {
+		return d.Yes[s.Name] && d.Refs[s.Kids[0].Name] == ""
+	}, nodes(s.Kids)...).Else(nodes(s.Else)...)
+}
+
+func (s spec) wait() saga.Node[data] {
+	w := wait(s.Name).Deadline(s.Deadline)
+	if s.GoesOn {
+		w.OnDeadline(func(d *data) { d.note(s.Name, "nobody") })
+	}
+	return w
+}
+
+func (s spec) step() *saga.StepNode[data] {
 	var n *saga.StepNode[data]
 	switch s.Ack {
 	case noUndo:
@@ -202,60 +286,29 @@ func (s spec) build() *saga.StepNode[data] {
 	if s.NeedsReply {
 		n.UndoNeedsReply()
 	}
-	return n.Attempts(s.Attempts).Timeout(10*time.Second).Backoff(time.Second, 4*time.Second)
+	return n.Service(s.Service).Attempts(s.Attempts).Timeout(10*time.Second).Backoff(time.Second, 4*time.Second)
 }
 
-// dataOf is the data with the items of the specs' fan-outs.
+// dataOf is the data with the items of the specs' fan-outs and what the conditions look at.
 func dataOf(specs []spec) data {
-	d := data{Items: map[string][]data{}}
+	d := data{Items: map[string][]data{}, Yes: map[string]bool{}}
 	for _, s := range specs {
-		switch {
-		case s.Fan:
+		if s.Kind == saga.KindForEach {
 			list := make([]data, s.Items)
 			for i := range list {
 				list[i] = dataOf(s.Kids)
 			}
 			d.Items[s.Name] = list
-		case !s.step():
-			maps.Copy(d.Items, dataOf(s.Kids).Items)
+			continue
+		}
+		if s.Kind == saga.KindIf {
+			d.Yes[s.Name] = s.Holds
+		}
+		for _, kids := range [][]spec{s.Kids, s.Else} {
+			within := dataOf(kids)
+			maps.Copy(d.Items, within.Items)
+			maps.Copy(d.Yes, within.Yes)
 		}
 	}
 	return d
-}
-
-// leaf is a step of an instance, and which steps come before and after it.
-type leaf struct {
-	spec
-	path          string
-	before, after []*leaf
-}
-
-// leaves lists the instance's steps.
-func leaves(prefix string, specs []spec) []*leaf {
-	var all []*leaf
-	for _, s := range specs {
-		path := s.Name
-		if prefix != "" {
-			path = prefix + "/" + s.Name
-		}
-		var part []*leaf
-		switch {
-		case s.Fan:
-			for i := range s.Items {
-				part = append(part, leaves(fmt.Sprintf("%s[%d]", path, i), s.Kids)...)
-			}
-		case !s.step():
-			part = leaves(path, s.Kids)
-		default:
-			part = []*leaf{{spec: s, path: path}}
-		}
-		for _, earlier := range all {
-			for _, later := range part {
-				earlier.after = append(earlier.after, later)
-				later.before = append(later.before, earlier)
-			}
-		}
-		all = append(all, part...)
-	}
-	return all
 }
