@@ -39,6 +39,7 @@ func layers() []layer {
 		{dir: "saga"},
 		{dir: "cqrs"},
 		{dir: "messaging"},
+		{dir: "saga/picture", module: []string{"saga"}},
 		// The shell of sagas and its stores.
 		{dir: "saga/coordinator", module: []string{"saga", "messaging", "messaging/outbox", "messaging/inbox"}, vendor: []string{uuid, backoff}},
 		{dir: "saga/memsaga", module: sagas},
