@@ -1,5 +1,7 @@
 package campaign
 
+import "time"
+
 // Participant is a partner-to-be as a campaign names it. Type stays as it came (afiliado, influencer, affiliate).
 type Participant struct {
 	// ID is the caller's own id of the participant, opaque, at most 100 characters.
@@ -46,6 +48,9 @@ type Registered struct {
 	Currency     string        `json:"currency"`
 	BrandID      string        `json:"brandId"`
 	Participants []Participant `json:"participants"`
+	// At is when the event was sent, to the millisecond, as its message tells. Zero where it was not told, and on an event
+	// that is still to be sent.
+	At time.Time `json:"at,omitzero"`
 }
 
 // RegistrationFailed says that the campaign does not exist: it was refused, or it was cancelled.

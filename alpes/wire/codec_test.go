@@ -1,8 +1,11 @@
 package wire_test
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"maps"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -44,7 +47,7 @@ func samples() []any {
 		campaign.Register{Budget: "0"},
 		campaign.Approve{ID: "c1"},
 		campaign.Cancel{ID: "c1"},
-		campaign.Registered{ID: "c1", Name: "Otoño", Budget: "0.1", Currency: "EUR", BrandID: "b", Participants: people},
+		campaign.Registered{ID: "c1", Name: "Otoño", Budget: "0.1", Currency: "EUR", BrandID: "b", Participants: people, At: at},
 		campaign.RegistrationFailed{ID: "c1", Name: "Otoño", Budget: "-1", Currency: "EUR", BrandID: "b", Reason: "budget: ñ"},
 		campaign.RegistrationFailed{Budget: "plenty"},
 		campaign.RegistrationFailed{Budget: "1e99"},
@@ -197,6 +200,37 @@ func TestBudgetIsExact(t *testing.T) {
 	}
 }
 
+// TestTheTimeOfTheEnvelope is the event's: told once it was sent, and the same whoever sends it on.
+func TestTheTimeOfTheEnvelope(t *testing.T) {
+	t.Parallel()
+	sent := campaign.Registered{ID: "c1", Budget: "1"}
+	for _, at := range []time.Time{{}, clock().Add(-time.Hour)} {
+		sent.At = at
+		m, err := newCodec(t).Encode(sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later, err := wire.NewCodec(wire.Config{Now: func() time.Time { return clock().Add(time.Hour) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := cmp.Or(at, clock())
+		got, err := later.Decode(m)
+		if err != nil || !got.(campaign.Registered).At.Equal(want) {
+			t.Fatalf("got %+v, %v, want the time %v", got, err, want)
+		}
+		again, err := later.Encode(got)
+		if err != nil || !bytes.Equal(again.Payload, m.Payload) {
+			t.Errorf("sent on it is another message: %x, %v, was %x", again.Payload, err, m.Payload)
+		}
+	}
+	for _, ms := range []*int64{nil, ptr(int64(math.MaxInt64))} {
+		decodes(t, send(t, wire.TopicCampaignEvents, wire.EventoCampaign{
+			Envelope: wire.Envelope{Type: ptr("CampaignCreada"), Time: ms},
+		}), campaign.Registered{})
+	}
+}
+
 func TestCodecKnowsOnlyItsTypes(t *testing.T) {
 	t.Parallel()
 	codec := newCodec(t)
@@ -283,7 +317,7 @@ func TestDomainRoundTrips(t *testing.T) {
 		s := func(name string) string { return rapid.String().Draw(t, name) }
 		for _, want := range []any{
 			campaign.Register{ID: id.Draw(t, "id"), Name: s("name"), Budget: budget.Draw(t, "budget"), Currency: s("currency"), BrandID: s("brand"), Participants: people.Draw(t, "people")},
-			campaign.Registered{ID: id.Draw(t, "id"), Name: s("name"), Budget: budget.Draw(t, "budget"), Currency: s("currency"), BrandID: s("brand"), Participants: people.Draw(t, "people")},
+			campaign.Registered{ID: id.Draw(t, "id"), Name: s("name"), Budget: budget.Draw(t, "budget"), Currency: s("currency"), BrandID: s("brand"), Participants: people.Draw(t, "people"), At: at.Draw(t, "sent")},
 			campaign.RegistrationFailed{ID: id.Draw(t, "id"), Name: s("name"), Budget: s("budget"), Currency: s("currency"), BrandID: s("brand"), Participants: people.Draw(t, "people"), Reason: s("reason")},
 			partner.Register{ID: id.Draw(t, "id"), CampaignID: s("campaign"), Name: s("name"), Type: kind.Draw(t, "type"), Profile: s("profile")},
 			partner.Registered{ID: id.Draw(t, "id"), CampaignID: s("campaign"), Name: s("name"), Type: kind.Draw(t, "type"), Profile: s("profile")},
@@ -348,7 +382,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := codec.Decode(again); err != nil || !reflect.DeepEqual(got, v) {
+		got, err := codec.Decode(again)
+		if e, ok := v.(campaign.Registered); ok && e.At.IsZero() {
+			e.At = clock() // where it was not told, it is when we send it
+			v = e
+		}
+		if err != nil || !reflect.DeepEqual(got, v) {
 			t.Fatalf("%+v became %+v, %v", v, got, err)
 		}
 	})

@@ -96,7 +96,7 @@ func campaignEvent(r EventoCampaign, m messaging.Message) (any, error) {
 	}
 	registered := campaign.Registered{
 		ID: eventID(d.ID), Name: text(d.Nombre), Budget: budget(d.Presupuesto, m.Header(HeaderBudget)),
-		Currency: text(d.Divisa), BrandID: text(d.MarcaID), Participants: list,
+		Currency: text(d.Divisa), BrandID: text(d.MarcaID), Participants: list, At: sentAt(r.Time),
 	}
 	if messageType == TypeCampaignRegistered {
 		return registered, nil

@@ -158,6 +158,9 @@ func (o *outgoing) campaignRegistered(v campaign.Registered, now time.Time) erro
 	if err != nil {
 		return err
 	}
+	if !v.At.IsZero() {
+		now = v.At
+	}
 	o.key = v.ID
 	o.headers = map[string]string{HeaderBudget: v.Budget}
 	o.record = EventoCampaign{

@@ -175,3 +175,12 @@ func occurredAt(ms *int64) (time.Time, error) {
 	}
 	return t, nil
 }
+
+// sentAt returns an envelope's time, zero where it tells none that can be.
+func sentAt(ms *int64) time.Time {
+	t, err := occurredAt(ms)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
