@@ -13,7 +13,7 @@ const (
 	HeaderEpoch     = "saga-epoch"
 	// HeaderDefinition is on the messages of choreographed sagas only; see [Correlation].
 	HeaderDefinition = "saga-definition"
-	// HeaderOutcome is on replies only; see [Outcome].
+	// HeaderOutcome is on replies only; see [Outcome]. A reply that has it and no saga answers a command of no saga.
 	HeaderOutcome = "saga-outcome"
 	// HeaderTraceparent is the W3C trace context.
 	HeaderTraceparent = "traceparent"

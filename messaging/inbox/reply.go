@@ -30,8 +30,8 @@ func (s *Service) encode(u *unit, event any, outcome messaging.Outcome) (messagi
 	}
 	if u.saga {
 		reply.Key = u.correlation.Saga
-		reply = reply.WithHeader(messaging.HeaderOutcome, string(outcome))
 	}
+	reply = reply.WithHeader(messaging.HeaderOutcome, string(outcome)) // also where no saga asked: that is how others can tell
 	return u.restamp(reply, s.config.Name), nil
 }
 

@@ -46,10 +46,14 @@ func (c *Coordinator) unmarked(m messaging.Message) (*request, error) {
 		return nil, err
 	}
 	e := &event{value: value, message: m.Identity(), keys: map[string]saga.Any{}}
+	// Who tells an outcome echoes a command's headers: that there are none means that it answers no saga's command.
+	echoes := m.Header(messaging.HeaderOutcome) != ""
 	for _, d := range c.cfg.Definitions {
-		keys, err := saga.MatchKeys(d, value)
-		if err != nil {
-			return nil, messaging.Permanent(err)
+		var keys []string
+		if !echoes {
+			if keys, err = saga.MatchKeys(d, value); err != nil {
+				return nil, messaging.Permanent(err)
+			}
 		}
 		for _, key := range keys {
 			if e.keys[key] == nil {
