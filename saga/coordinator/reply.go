@@ -94,8 +94,10 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 }
 
 const (
-	// earlyRetry is how long an input waits for the part of the instance, or in a choreography the instance, that it is about.
-	earlyRetry = 500 * time.Millisecond
+	// earlyRetry is how long an input waits for the part of the instance, or in a choreography the instance, that it is about. It
+	// doubles with each time, up to earlyRetryMax: the usual wait is for another topic's message that is on its way.
+	earlyRetry    = 10 * time.Millisecond
+	earlyRetryMax = 500 * time.Millisecond
 	// maxEarly is how often it does.
 	maxEarly = 120
 )
@@ -105,7 +107,7 @@ func (c *Coordinator) verdict(m messaging.Message, err error) error {
 	early := errors.Is(err, saga.ErrEarly) || errors.Is(err, saga.ErrNotFound) && m.Header(messaging.HeaderDefinition) != ""
 	switch {
 	case early && m.Delivery < maxEarly:
-		return messaging.RetryAfter(earlyRetry, err)
+		return messaging.RetryAfter(min(earlyRetry<<min(max(m.Delivery-1, 0), 6), earlyRetryMax), err)
 	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly):
 		return messaging.Permanent(err)
 	case errors.Is(err, saga.ErrUnknownDefinition), errors.Is(err, saga.ErrData):
