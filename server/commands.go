@@ -27,6 +27,7 @@ type serveCommand struct {
 	Data           string   `help:"SQLite file that keeps everything." default:"alpes-partners.db" env:"ALPES_DATA"`
 	Ephemeral      bool     `help:"Keep everything in memory instead." env:"ALPES_EPHEMERAL"`
 	Services       []string `help:"Services to run, each on its original port (bff 8000, campaign 8001, partner 8002, tracking 8003). The coordinator runs with campaign. Default: all, on one port." placeholder:"NAME" env:"ALPES_SERVICES"`
+	Coordination   string   `help:"Who sends the commands of new sagas: orchestrated, the coordinator; or choreographed, each service on the events of the others. Sagas under way go on as they began." enum:"orchestrated,choreographed" default:"orchestrated" env:"ALPES_COORDINATION"`
 	PartnerBlocked []string `help:"Names that the partner service refuses." placeholder:"NAME" env:"ALPES_PARTNER_BLOCKED"`
 	TrackingLimit  int      `help:"Most tracking events of one campaign; 0 admits none, a negative number any." default:"1000" env:"ALPES_TRACKING_LIMIT"`
 	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
@@ -45,7 +46,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	system, err := app.New(ctx, app.Config{
 		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Services: c.Services,
-		PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
+		Coordination: app.Coordination(c.Coordination), PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
 		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
 		Logger: logger,
 	})
@@ -104,7 +105,11 @@ Stop with Ctrl-C; nothing in flight is lost.
 }
 
 // demoCommand plays the scenarios.
-type demoCommand struct{}
+type demoCommand struct {
+	Coordination string `help:"Who sends the commands: orchestrated, the coordinator; or choreographed, each service on the events of the others, and the story is what the watcher sees." enum:"orchestrated,choreographed" default:"orchestrated" env:"ALPES_COORDINATION"`
+}
 
 // Run plays them.
-func (demoCommand) Run(ctx context.Context) error { return demo.Run(ctx, os.Stdout) }
+func (c *demoCommand) Run(ctx context.Context) error {
+	return demo.Run(ctx, os.Stdout, app.Coordination(c.Coordination))
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
 	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
@@ -30,9 +31,11 @@ type App struct {
 	broker     *memmsg.Broker
 	bus        messaging.Bus
 	relay      *outbox.Relay
-	definition *saga.Definition[registration.Registration]
+	definition *saga.Definition[registration.Registration] // orchestrated
+	watcher    *saga.Definition[registration.Registration] // of the choreography
 
 	coordinator *coordinator.Coordinator // nil where campaign does not run here
+	parties     []*party                 // those of the services that run here
 	services    []*inbox.Service
 	servers     []*server
 	ready       chan struct{}
@@ -53,6 +56,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 		{"open the database", a.openDatabase},
 		{"wire the broker", a.wireBroker},
 		{"wire the coordinator", a.wireCoordinator},
+		{"wire the choreography", a.wireParties},
 		{"wire the services", a.wireServices},
 		{"listen", a.listen},
 	} {
@@ -134,7 +138,16 @@ func (a *App) wireBroker(context.Context) error {
 			return err
 		}
 	}
-	a.relay, err = outbox.NewRelay(outbox.Config{Store: a.messages, Publisher: a.broker, Logger: a.logger("relay")})
+	for _, service := range registration.Services() { // every party hears every event
+		for _, topic := range []string{wire.TopicCampaignEvents, wire.TopicPartnerEvents, wire.TopicTrackingEvents} {
+			if err := a.broker.Declare(messaging.Subscription{Topic: topic, Name: partyName(service)}); err != nil {
+				return err
+			}
+		}
+	}
+	a.relay, err = outbox.NewRelay(outbox.Config{
+		Store: a.messages, Publisher: a.broker, Grace: min(a.cfg.Grace, maxRelayGrace), Logger: a.logger("relay"),
+	})
 	return err
 }
 
@@ -142,16 +155,23 @@ const (
 	// receivers is how many transactions of one subscription may queue for the one writer of SQLite: one that commits
 	// and one that gathers.
 	receivers = 2
+	// maxRelayGrace bounds how long a stop waits for messages on their way, which the next start sends again otherwise.
+	maxRelayGrace = 5 * time.Second
 	// coordinatorSubscription is for the topic that nobody subscribed to in the original.
 	coordinatorSubscription = "sub-campaign"
 )
 
 func (a *App) wireCoordinator(context.Context) error {
+	watcher, err := registration.Choreograph("")
+	if err != nil {
+		return err
+	}
+	a.watcher = watcher
 	if !a.cfg.runs(Campaign) {
 		return nil
 	}
-	c, err := coordinator.New(coordinator.Config{
-		Store: a.sagas, Bus: a.bus, Definitions: []saga.Any{a.definition}, Relay: a.relay, DeadLetters: a.messages,
+	a.coordinator, err = coordinator.New(coordinator.Config{
+		Store: a.sagas, Bus: a.bus, Definitions: []saga.Any{a.definition, a.watcher}, Relay: a.relay, DeadLetters: a.messages,
 		Subscriptions: map[string]string{
 			wire.TopicCampaignEvents: coordinatorSubscription,
 			wire.TopicPartnerEvents:  wire.SubscriptionPartnerEvents,
@@ -159,7 +179,6 @@ func (a *App) wireCoordinator(context.Context) error {
 		},
 		Observe: a.cfg.Observe, Logger: a.logger("coordinator"),
 	})
-	a.coordinator = c
 	return err
 }
 
@@ -177,11 +196,12 @@ func (a *App) Run(ctx context.Context) error {
 	for _, s := range a.services {
 		work.run(s.Run)
 	}
-	if a.coordinator != nil {
-		work.run(a.coordinator.Run)
+	for _, c := range a.coordinators() {
+		work.run(c.Run)
 	}
 	if a.awaitReady(ctx) {
 		relay.run(a.relay.Run)
+		work.run(a.finishStarts)
 		for _, s := range a.servers {
 			web.run(s.run)
 		}
@@ -204,8 +224,8 @@ func (a *App) awaitReady(ctx context.Context) bool {
 	for _, s := range a.services {
 		all = append(all, s.Ready())
 	}
-	if a.coordinator != nil {
-		all = append(all, a.coordinator.Ready())
+	for _, c := range a.coordinators() {
+		all = append(all, c.Ready())
 	}
 	for _, ready := range all {
 		select {

@@ -7,15 +7,27 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alpespartners/alpespartners/alpes/registration"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
 // The services.
 const (
 	BFF      = "bff"
-	Campaign = "campaign"
-	Partner  = "partner"
-	Tracking = "tracking"
+	Campaign = registration.CampaignService
+	Partner  = registration.PartnerService
+	Tracking = registration.TrackingService
+)
+
+// Coordination says who sends the commands of new sagas. Sagas that are under way go on as they began.
+type Coordination string
+
+// The ways to coordinate.
+const (
+	// Orchestrated: the coordinator, which runs with campaign, sends them all.
+	Orchestrated Coordination = "orchestrated"
+	// Choreographed: each service sends its own, on the events of the others; the coordinator watches.
+	Choreographed Coordination = "choreographed"
 )
 
 // Services returns all services, in the order of their ports.
@@ -35,6 +47,8 @@ type Config struct {
 	Ephemeral bool
 	// Services are those to run. Zero means all.
 	Services []string
+	// Coordination is that of new sagas. Zero means Orchestrated.
+	Coordination Coordination
 	// PartnerBlocked are names that the partner service refuses.
 	PartnerBlocked []string
 	// TrackingLimit is the most tracking events of one campaign; 0 admits none, negative any number.
@@ -44,9 +58,9 @@ type Config struct {
 	// Token is what clients have to send as "Authorization: Bearer TOKEN"; /healthz and /readyz are open. Zero means that
 	// everyone may do everything, as with the original.
 	Token string
-	// Grace bounds how long a stop waits for HTTP requests under way. Zero means 10 s.
+	// Grace bounds how long a stop waits for HTTP requests under way, and then, up to 5 s, for messages. Zero means 10 s.
 	Grace time.Duration
-	// Observe is told every transition of a saga; see [coordinator.Config]. Nil means nobody watches.
+	// Observe is told every transition of a saga, of a choreographed one as its watcher sees it; see [coordinator.Config]. Nil means nobody watches.
 	Observe func(coordinator.Transition)
 	// Logger gets what happens. Zero means [slog.Default].
 	Logger *slog.Logger
@@ -61,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if len(c.Services) == 0 {
 		c.Services = Services()
+	}
+	if c.Coordination == "" {
+		c.Coordination = Orchestrated
 	}
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second
@@ -80,6 +97,9 @@ func (c Config) validate() error {
 		case slices.Contains(c.Services[:i], s):
 			faults = append(faults, fmt.Errorf("%w: services: %q is named twice", ErrConfig, s))
 		}
+	}
+	if c.Coordination != Orchestrated && c.Coordination != Choreographed {
+		faults = append(faults, fmt.Errorf("%w: coordination: no %q: use %s or %s", ErrConfig, c.Coordination, Orchestrated, Choreographed))
 	}
 	return errors.Join(faults...)
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
 	"github.com/alpespartners/alpespartners/saga"
-	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
 func (a *App) wireServices(context.Context) error {
@@ -144,9 +143,7 @@ func (a *App) startRegistration(ctx context.Context, m messaging.Message) error 
 	if occurred.IsZero() {
 		occurred = time.Now()
 	}
-	_, err = coordinator.Start(ctx, a.coordinator, a.definition, registration.Registration{
-		Campaign: command, OccurredAt: occurred.UTC().Truncate(time.Millisecond),
-	}, coordinator.Key(command.ID))
+	err = a.begin(ctx, registration.Registration{Campaign: command, OccurredAt: occurred.UTC().Truncate(time.Millisecond)})
 	if errors.Is(err, saga.ErrData) {
 		return messaging.Permanent(err)
 	}

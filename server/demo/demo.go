@@ -66,14 +66,14 @@ const body = `{"nombre":"Spring launch","presupuesto":2500.50,"divisa":"EUR","ma
 {"id":"p-2","tipo":"afiliado","nombre":"Benito","informacion_perfil":"coupons"},
 {"id":"p-3","tipo":"afiliado","nombre":"Carla","informacion_perfil":"fashion"}]}`
 
-// Run plays all scenarios and writes their stories to out. The error wraps [ErrScenario] where one ended wrongly.
-func Run(ctx context.Context, out io.Writer) error {
+// Run plays all scenarios, coordinated in that way, and writes their stories to out. The error wraps [ErrScenario] where one ended wrongly.
+func Run(ctx context.Context, out io.Writer, coordination app.Coordination) error {
 	var failed []error
 	for i, s := range scenarios() {
 		if _, err := fmt.Fprintf(out, "\n%d. %s\n   %s\n\n", i+1, s.title, s.about); err != nil {
 			return err
 		}
-		if err := s.play(ctx, out); err != nil {
+		if err := s.play(ctx, out, coordination); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", s.title, err))
 		}
 	}
@@ -84,12 +84,12 @@ func Run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-func (s scenario) play(ctx context.Context, out io.Writer) error {
+func (s scenario) play(ctx context.Context, out io.Writer, coordination app.Coordination) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	story := newStory(out)
 	system, err := app.New(ctx, app.Config{
-		Listen: "127.0.0.1:0", Ephemeral: true, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
+		Listen: "127.0.0.1:0", Ephemeral: true, Coordination: coordination, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
 		Observe: story.tell, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

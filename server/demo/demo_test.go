@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/alpespartners/alpespartners/server/app"
 	"github.com/alpespartners/alpespartners/server/demo"
 )
 
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRun(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), &out); err != nil {
+	if err := demo.Run(t.Context(), &out, app.Orchestrated); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	const limit = "campaignId is that of a campaign with all the events it may have: raise the limit"
@@ -75,6 +77,65 @@ func TestRun(t *testing.T) {
 			if !slices.Equal(got[who], lines) {
 				t.Errorf("scenario %d, %s:\n got %q\nwant %q", i+1, who, got[who], lines)
 			}
+		}
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+// TestRunChoreographed wants the same ends without anybody who sends: what the watcher sees. It may see what came of a step before it knew that
+// it was the step's turn, and an undo before the success; but not what did not happen.
+func TestRunChoreographed(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := demo.Run(t.Context(), &out, app.Choreographed); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if strings.ContainsAny(out.String(), "→←") {
+		t.Error("the watcher sends")
+	}
+	stories := split(t, out.String())
+	for i, want := range []map[string][]string{
+		{
+			"saga": {"● the saga begins", "● the saga is completed"}, "campaign": {"✓ done"}, "approve": {"✓ done"}, "fan-out": {"⋔ side by side: 3 items"},
+			"0":   {"✓ conversion done", "✓ partner done"},
+			"1":   {"✓ conversion done", "✓ partner done"},
+			"2":   {"✓ conversion done", "✓ partner done"},
+			"end": {"COMPLETED: 1 campaign (1 active), 3 partners, 3 tracking events"},
+		},
+		{
+			"campaign": {"↶ undone"}, "fan-out": {"⋔ side by side: 3 items"},
+			"refused": {"↶ partner undone", "✗ conversion refused: campaignId is that of a campaign with all the events it may have: raise the limit"},
+			"undone":  {"↶ conversion undone", "↶ partner undone"},
+			"end":     {"COMPENSATED: nothing is left behind"},
+		},
+		{
+			"campaign": {"↶ undone"}, "fan-out": {"⋔ side by side: 3 items"},
+			"refused": {"✗ partner refused: name is blocked: ask the operator"},
+			"undone":  {"↶ conversion undone", "↶ partner undone"},
+			"end":     {"COMPENSATED: nothing is left behind"},
+		},
+	} {
+		got := stories[i]
+		if !slices.Contains(got["campaign"], "… awaited of campaign") {
+			t.Errorf("scenario %d: nobody is awaited: %q", i+1, got["campaign"])
+		}
+		for who, lines := range got {
+			got[who] = slices.DeleteFunc(lines, func(line string) bool {
+				return strings.HasPrefix(line, "…") || i > 0 && (strings.HasPrefix(line, "✓") || strings.HasPrefix(line, "! conversion late-reply"))
+			})
+			if who != "saga" {
+				slices.Sort(got[who])
+			}
+		}
+		if i > 0 {
+			got = byFate(got)
+			delete(got, "saga") // a reason for the abort is whatever came first
+			delete(got, "approve")
+		}
+		if !maps.EqualFunc(got, want, slices.Equal[[]string]) {
+			t.Errorf("scenario %d:\n got %q\nwant %q", i+1, got, want)
 		}
 	}
 	if t.Failed() {
@@ -151,13 +212,13 @@ func split(t *testing.T, text string) (stories []map[string][]string) {
 // TestRunFails tells what ended wrongly: a writer that fails, a context that is over.
 func TestRunFails(t *testing.T) {
 	t.Parallel()
-	if err := demo.Run(t.Context(), broken{}); !errors.Is(err, errBroken) {
+	if err := demo.Run(t.Context(), broken{}, app.Orchestrated); !errors.Is(err, errBroken) {
 		t.Errorf("with a writer that fails: %v", err)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out bytes.Buffer
-	if err := demo.Run(over, &out); !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "ended as they should") {
+	if err := demo.Run(over, &out, app.Orchestrated); !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "ended as they should") {
 		t.Errorf("with a context that is over: %v\n%s", err, out.String())
 	}
 }

@@ -79,6 +79,8 @@ func describe(l coordinator.LogEntry) string {
 			mark = "←"
 		}
 		return verb(mark, what)
+	case saga.LogAwaited:
+		return awaited(l, undoing)
 	case saga.LogSucceeded:
 		return verb("✓", "done")
 	case saga.LogRefused:
@@ -98,4 +100,13 @@ func describe(l coordinator.LogEntry) string {
 	default:
 		return verb("!", string(l.Kind))
 	}
+}
+
+// awaited tells whose turn the watcher of a choreography takes it to be.
+func awaited(l coordinator.LogEntry, undoing bool) string {
+	what := "awaited of " + l.Detail
+	if undoing {
+		what = "its undo awaited of " + l.Detail
+	}
+	return fmt.Sprintf("… %-28s %s", l.Node, what)
 }
