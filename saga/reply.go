@@ -82,6 +82,9 @@ func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 		return m.refuse(r, n, in)
 	case st.Phase == PhaseUnknown:
 		return m.resolve(r, n, in, outcome)
+	case st.Phase == PhaseUndoing && outcome == Failure && m.role.watches(n.step):
+		// This party learned of the abort first. The step's service did not: it has nothing to undo, and will not say so.
+		return m.refuse(r, n, in)
 	case st.Unanswered && !st.Late && (st.Phase == PhaseUndoing || st.Phase == PhaseUndone || st.Phase == PhaseLeft):
 		// R5: the step was unknown and its undo is under way; the barrier settles the race.
 		st.Late, m.changed = true, true
