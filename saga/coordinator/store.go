@@ -22,16 +22,19 @@ type Store interface {
 	// Due returns up to q.Limit records whose wake-up time is at or before q.Now, earliest first, and the earliest wake-up time after
 	// it, or zero. Instances that are terminal or orphaned are passed over, as are those that q leaves out.
 	Due(ctx context.Context, q DueQuery) (due []Wake, next time.Time, err error)
-	// Match returns the expectations with one of the keys that are not answered, or were answered by one of the messages,
-	// in the order in which they were committed, 1000 at most.
+	// Match returns the expectations with one of the keys that were answered by one of the messages and, of those that are not
+	// answered, the first [MaxMatches], all in the order in which they were committed.
 	Match(ctx context.Context, keys, messages []string) ([]Expected, error)
-	// Pauses returns the pauses that are not done, in the order of their beginning.
+	// Pauses returns the pauses that are not done, in the order of their beginning, those of one moment by definition.
 	Pauses(ctx context.Context) ([]Pause, error)
 	// SetPause creates or replaces the pause of the definition that began at the time.
 	SetPause(ctx context.Context, p Pause) error
 	// Adopt clears the orphan mark of instances with one of the hashes, so that Due finds them again. Their version and status stay.
 	Adopt(ctx context.Context, hashes []string) error
 }
+
+// MaxMatches bounds the open expectations that one [Store.Match] returns.
+const MaxMatches = 1000
 
 // Want names the records of one instance to load. The root record comes in any case.
 type Want struct {
@@ -137,7 +140,7 @@ type Reader interface {
 	History(ctx context.Context, id saga.ID, offset, limit int) ([]LogEntry, error)
 	// Audits returns the operator actions on the instance in order.
 	Audits(ctx context.Context, id saga.ID) ([]AuditEntry, error)
-	// PauseHistory returns up to limit pauses, newest first, after skipping offset.
+	// PauseHistory returns up to limit pauses, newest first, those of one moment by definition, after skipping offset.
 	PauseHistory(ctx context.Context, offset, limit int) ([]Pause, error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -206,27 +207,37 @@ func (s *Store) expect(c coordinator.Change) {
 	}
 }
 
-// maxMatches bounds what Match returns.
-const maxMatches = 1000
-
 // Match implements [coordinator.Store].
 func (s *Store) Match(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	wanted, answers := setOf(keys), setOf(messages)
 	var found []coordinator.Expected
+	open := 0
 	for _, e := range s.expected {
-		if slices.Contains(keys, e.Key) && (e.Answer == "" || slices.Contains(messages, e.Answer)) && len(found) < maxMatches {
+		switch {
+		case !wanted[e.Key]:
+		case e.Answer != "" && answers[e.Answer]:
 			found = append(found, e)
+		case e.Answer == "" && open < coordinator.MaxMatches:
+			found = append(found, e)
+			open++
 		}
 	}
-	return found, ctx.Err()
+	return found, nil
 }
 
 // Pauses implements [coordinator.Store].
 func (s *Store) Pauses(ctx context.Context) ([]coordinator.Pause, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.pauses), func(p coordinator.Pause) bool { return p.Done }), ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(s.pauses), func(p coordinator.Pause) bool { return p.Done }), nil
 }
 
 // SetPause implements [coordinator.Store].
@@ -238,7 +249,9 @@ func (s *Store) SetPause(ctx context.Context, p coordinator.Pause) error {
 	}
 	s.pauses = slices.DeleteFunc(s.pauses, func(old coordinator.Pause) bool { return old.Definition == p.Definition && old.At.Equal(p.At) })
 	s.pauses = append(s.pauses, p)
-	slices.SortStableFunc(s.pauses, func(a, b coordinator.Pause) int { return a.At.Compare(b.At) })
+	slices.SortFunc(s.pauses, func(a, b coordinator.Pause) int {
+		return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Definition, b.Definition))
+	})
 	return nil
 }
 
@@ -246,8 +259,7 @@ func (s *Store) SetPause(ctx context.Context, p coordinator.Pause) error {
 func (s *Store) PauseHistory(ctx context.Context, offset, limit int) ([]coordinator.Pause, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	newest := slices.Clone(s.pauses)
-	slices.Reverse(newest)
+	newest := slices.SortedStableFunc(slices.Values(s.pauses), func(a, b coordinator.Pause) int { return b.At.Compare(a.At) })
 	return slices.Clone(pageOf(newest, offset, limit)), ctx.Err()
 }
 
@@ -406,6 +418,14 @@ func (s *Store) Audits(ctx context.Context, id saga.ID) ([]coordinator.AuditEntr
 		return nil, ctx.Err()
 	}
 	return slices.Clone(i.audit), ctx.Err()
+}
+
+func setOf(all []string) map[string]bool {
+	set := make(map[string]bool, len(all))
+	for _, s := range all {
+		set[s] = true
+	}
+	return set
 }
 
 func pageOf[T any](all []T, offset, limit int) []T {

@@ -34,6 +34,38 @@ type store struct {
 	items   func(ctx context.Context, id saga.ID, offset, limit int) ([]saga.Record, error)
 	pending func(ctx context.Context, offset, limit int) ([]messaging.Message, error)
 	get     func(ctx context.Context, id saga.ID) (saga.State, error)
+	match   func(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error)
+	pauses  func(ctx context.Context) ([]coordinator.Pause, error)
+	pause   func(ctx context.Context, p coordinator.Pause) error
+	paused  func(ctx context.Context, offset, limit int) ([]coordinator.Pause, error)
+}
+
+func (s *store) Match(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
+	if s.match != nil {
+		return s.match(ctx, keys, messages)
+	}
+	return s.Store.Match(ctx, keys, messages)
+}
+
+func (s *store) Pauses(ctx context.Context) ([]coordinator.Pause, error) {
+	if s.pauses != nil {
+		return s.pauses(ctx)
+	}
+	return s.Store.Pauses(ctx)
+}
+
+func (s *store) SetPause(ctx context.Context, p coordinator.Pause) error {
+	if s.pause != nil {
+		return s.pause(ctx, p)
+	}
+	return s.Store.SetPause(ctx, p)
+}
+
+func (s *store) PauseHistory(ctx context.Context, offset, limit int) ([]coordinator.Pause, error) {
+	if s.paused != nil {
+		return s.paused(ctx, offset, limit)
+	}
+	return s.Store.PauseHistory(ctx, offset, limit)
 }
 
 func (s *store) Get(ctx context.Context, id saga.ID) (saga.State, error) {
@@ -274,6 +306,8 @@ func brokenStores() map[string]broken {
 	all := brokenCommits()
 	maps.Copy(all, brokenReadings())
 	maps.Copy(all, brokenFields())
+	maps.Copy(all, brokenMatches())
+	maps.Copy(all, brokenPauses())
 	return all
 }
 

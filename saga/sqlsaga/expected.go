@@ -1,8 +1,10 @@
 package sqlsaga
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -11,9 +13,6 @@ import (
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
-
-// maxMatches bounds what Match returns.
-const maxMatches = 1000
 
 // expect writes what the changed instances wait for, and what was answered.
 func (b *batch) expect(ctx context.Context, changes []coordinator.Change) error {
@@ -59,30 +58,50 @@ type expectedRow struct {
 	Answer    string `db:"answer"`
 }
 
+const expectedColumns = "SELECT seq, saga_id, node, direction, epoch, match_key, answer FROM {expected} WHERE "
+
 // Match implements [coordinator.Store].
 func (s *Store) Match(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
-	answers := map[string]bool{"": true}
-	for _, m := range messages {
-		answers[m] = true
-	}
-	var found []coordinator.Expected
-	err := s.dialect.In(keys, 0, func(in string, args []any) error {
-		var rows []expectedRow
-		err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(
-			"SELECT seq, saga_id, node, direction, epoch, match_key, answer FROM {expected} WHERE match_key IN "+in+" ORDER BY seq"), args...)
-		for _, row := range rows {
-			if answers[row.Answer] && len(found) < maxMatches {
-				found = append(found, coordinator.Expected{ID: saga.ID(row.Saga), Answer: row.Answer, Expectation: coordinator.Expectation{
-					Node: row.Node, Direction: saga.Direction(row.Direction), Epoch: row.Epoch, Key: row.Key,
-				}})
-			}
-		}
+	var rows []expectedRow
+	find := func(query string, args []any) error {
+		var more []expectedRow
+		err := sqlx.SelectContext(ctx, s.reader(), &more, s.query(expectedColumns+query), args...)
+		rows = append(rows, more...)
 		return err
+	}
+	err := s.dialect.In(keys, 1, func(in string, args []any) error {
+		return find("answer = '' AND match_key IN "+in+" ORDER BY seq LIMIT ?", append(args, coordinator.MaxMatches))
 	})
+	inOrder(rows)
+	rows = rows[:min(len(rows), coordinator.MaxMatches)]
+	if err == nil && len(keys) > 0 {
+		err = s.dialect.In(messages, 0, func(in string, args []any) error { return find("answer <> '' AND answer IN "+in, args) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlsaga: match: %w", err)
 	}
+	inOrder(rows)
+	wanted := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	var found []coordinator.Expected
+	for _, row := range rows {
+		if wanted[row.Key] {
+			found = append(found, row.expected())
+		}
+	}
 	return found, nil
+}
+
+func inOrder(rows []expectedRow) {
+	slices.SortFunc(rows, func(a, b expectedRow) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+func (r expectedRow) expected() coordinator.Expected {
+	return coordinator.Expected{ID: saga.ID(r.Saga), Answer: r.Answer, Expectation: coordinator.Expectation{
+		Node: r.Node, Direction: saga.Direction(r.Direction), Epoch: r.Epoch, Key: r.Key,
+	}}
 }
 
 type pauseRow struct {
@@ -110,7 +129,7 @@ func (r pauseRow) pause() coordinator.Pause {
 
 // Pauses implements [coordinator.Store].
 func (s *Store) Pauses(ctx context.Context) ([]coordinator.Pause, error) {
-	return s.pauses(ctx, "WHERE done = 0 ORDER BY at")
+	return s.pauses(ctx, "WHERE done = 0 ORDER BY at, definition")
 }
 
 // PauseHistory implements [coordinator.Reader].

@@ -9,7 +9,8 @@ CREATE TABLE {{prefix}}saga_expected (
     answer    TEXT    NOT NULL, -- the message that answered it, or ''
     UNIQUE (saga_id, node, direction, epoch)
 );
-CREATE INDEX {{prefix}}saga_expected_key ON {{prefix}}saga_expected (match_key, answer, seq);
+CREATE INDEX {{prefix}}saga_expected_open ON {{prefix}}saga_expected (match_key, seq) WHERE answer = '';
+CREATE INDEX {{prefix}}saga_expected_answer ON {{prefix}}saga_expected (answer) WHERE answer <> '';
 
 CREATE TABLE {{prefix}}saga_pauses (
     definition   TEXT    NOT NULL, -- '' is all
@@ -23,7 +24,8 @@ CREATE TABLE {{prefix}}saga_pauses (
     done         INTEGER NOT NULL,
     PRIMARY KEY (definition, at)
 ) WITHOUT ROWID;
-CREATE INDEX {{prefix}}saga_pauses_open ON {{prefix}}saga_pauses (at) WHERE done = 0;
+CREATE INDEX {{prefix}}saga_pauses_newest ON {{prefix}}saga_pauses (at DESC, definition);
+CREATE INDEX {{prefix}}saga_pauses_open ON {{prefix}}saga_pauses (at, definition) WHERE done = 0;
 
 -- +goose Down
 DROP TABLE {{prefix}}saga_pauses;
