@@ -44,6 +44,7 @@ func TestPropertyStoreIsTheModel(t *testing.T) {
 		m := &twins{real: sagas, model: memsaga.New(), versions: map[saga.ID]int64{}, counters: map[string]int{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"commit": m.commit, "load": m.load, "due": m.due, "adopt": m.adopt, "list": m.list, "read": m.read, "outbox": m.outbox,
+			"match": m.match, "pause": m.pause, "pauses": m.pauses,
 		})
 	})
 }
@@ -51,7 +52,7 @@ func TestPropertyStoreIsTheModel(t *testing.T) {
 // empty spares each run the making of the tables, which takes longer than the run.
 func empty(ctx context.Context, db *sqlmsg.DB) error {
 	return db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-		for _, table := range []string{"sagas", "saga_items", "saga_log", "saga_audit", "outbox"} {
+		for _, table := range []string{"sagas", "saga_items", "saga_log", "saga_audit", "saga_expected", "saga_pauses", "outbox"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 				return err
 			}
@@ -159,6 +160,7 @@ func (m *twins) change(t *rapid.T) coordinator.Change {
 		c.Records = append(c.Records, m.record(t, key, err == nil && stored || keep))
 	}
 	m.story(t, &c)
+	m.expectations(t, &c)
 	return c
 }
 
@@ -219,12 +221,16 @@ func (m *twins) load(t *rapid.T) {
 }
 
 func (m *twins) due(t *rapid.T) {
-	now, limit := drawTime(t, "now"), rapid.IntRange(0, 8).Draw(t, "limit")
-	if len(m.wakes) > 0 && rapid.Bool().Draw(t, "on time") {
-		now = rapid.SampledFrom(m.wakes).Draw(t, "wake")
+	q := coordinator.DueQuery{
+		Now: drawTime(t, "now"), Limit: rapid.IntRange(0, 8).Draw(t, "limit"),
+		Skip: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"trip", "Trip", "TRIP"}), 0, 2, rapid.ID[string]).Draw(t, "skip"),
+		Only: rapid.SampledFrom([]string{"", "", "trip", "Trip", "other"}).Draw(t, "only"),
 	}
-	got, gotNext, err := m.real.Due(t.Context(), coordinator.DueQuery{Now: now, Limit: limit})
-	want, wantNext, wantErr := m.model.Due(t.Context(), coordinator.DueQuery{Now: now, Limit: limit})
+	if len(m.wakes) > 0 && rapid.Bool().Draw(t, "on time") {
+		q.Now = rapid.SampledFrom(m.wakes).Draw(t, "wake")
+	}
+	got, gotNext, err := m.real.Due(t.Context(), q)
+	want, wantNext, wantErr := m.model.Due(t.Context(), q)
 	same(t, "Due", got, want, err, wantErr)
 	same(t, "next wake-up", gotNext, wantNext, nil, nil)
 }

@@ -80,13 +80,13 @@ func TestEveryStatementFindsItsRowsByIndex(t *testing.T) {
 	err = db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
 		e := &explainer{ExtContext: tx, plans: map[string]string{}}
 		callAll(ctx, t, store.Within(e))
-		if len(e.plans) < 15 {
+		if len(e.plans) < 25 {
 			t.Errorf("only %d statements were seen", len(e.plans))
 		}
 		for query, plan := range e.plans {
 			for step := range strings.Lines(plan) {
 				table, scans := strings.CutPrefix(strings.TrimSpace(step), "SCAN ")
-				if scans && (strings.HasPrefix(table, "saga") || table == "i" || table == "s") {
+				if scans && scansAll(table) {
 					t.Errorf("%s\nis done by:\n%s", query, plan)
 				}
 			}
@@ -96,6 +96,18 @@ func TestEveryStatementFindsItsRowsByIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// scansAll reports whether a plan's step reads all of a table. The newest pauses are read from their index until the page is full, and
+// those that are not done are all that an index of their own has.
+func scansAll(step string) bool {
+	for _, index := range []string{"saga_pauses_newest", "saga_pauses_open"} {
+		if strings.HasPrefix(step, "saga_pauses USING ") && strings.HasSuffix(step, index) {
+			return false
+		}
+	}
+	table, _, _ := strings.Cut(step, " ")
+	return strings.HasPrefix(table, "saga") || table == "i" || table == "s"
 }
 
 // What an operator ended by force leaves nothing in the index that Due walks through.
@@ -142,12 +154,24 @@ func callAll(ctx context.Context, t *testing.T, s interface {
 	commit(creation(state))
 	ended := state
 	ended.Version, ended.Status = 2, saga.Forced
-	commit(coordinator.Change{Before: 1, State: ended, Records: []saga.Record{
-		{Nodes: []saga.NodeState{{}}}, {Key: "rooms[0]", Nodes: []saga.NodeState{{}}},
-	}})
+	wait := coordinator.Expectation{Node: "wait", Direction: saga.SignalDirection, Key: "k1"}
+	commit(coordinator.Change{
+		Before: 1, State: ended, Records: []saga.Record{{Nodes: []saga.NodeState{{}}}, {Key: "rooms[0]", Nodes: []saga.NodeState{{}}}},
+		Expect: []coordinator.Expectation{wait}, Answered: []coordinator.Expected{{ID: "a", Expectation: wait, Answer: "m1"}}, Forget: true,
+	})
 	_, err := s.Load(ctx, []coordinator.Want{{ID: "a", Keys: []string{"", "rooms[0]", "rooms[1]"}}, {ID: "b", Keys: []string{"rooms[0]"}}})
 	want(err)
-	_, _, err = s.Due(ctx, coordinator.DueQuery{Now: time.Now(), Limit: 10})
+	for _, q := range []coordinator.DueQuery{{}, {Skip: []string{"trip", "tour"}}, {Only: "trip"}, {Only: "trip", Skip: []string{"tour"}}} {
+		q.Now, q.Limit = time.Now(), 10
+		_, _, err = s.Due(ctx, q)
+		want(err)
+	}
+	_, err = s.Match(ctx, []string{"k1", "k2"}, []string{"m1", "m2"})
+	want(err)
+	want(s.SetPause(ctx, coordinator.Pause{Definition: "trip", At: time.Now()}))
+	_, err = s.Pauses(ctx)
+	want(err)
+	_, err = s.PauseHistory(ctx, 10, 10)
 	want(err)
 	want(s.Adopt(ctx, []string{"h1", "h2"}))
 	_, err = s.Items(ctx, "a", 0, 10)
