@@ -50,7 +50,7 @@ func ship(name string) *saga.StepNode[shipment] {
 		saga.Matching(orderOf, keysOfShip()...))
 }
 
-func approval(name string) *saga.WaitNode[shipment] {
+func awaited(name string) *saga.WaitNode[shipment] {
 	return saga.Wait(name, func(s *shipment, e approved) { s.Order += "-approved" }, saga.Matching(orderOf, saga.KeyOf(func(e approved) string { return e.Order })))
 }
 
@@ -133,8 +133,8 @@ func TestR11KeyIsTakenWhenTheCommandIsSent(t *testing.T) {
 func TestR11WaitsAreExpectedFromTheStart(t *testing.T) {
 	t.Parallel()
 	d := &driver{t, newWorld(saga.MustDefine("trade",
-		ship("ship"), saga.If("more", func(s shipment) bool { return false }, approval("never")),
-		parcels(ship("pack"), approval("check")).AtMost(1), approval("last")))}
+		ship("ship"), saga.If("more", func(s shipment) bool { return false }, awaited("never")),
+		parcels(ship("pack"), awaited("check")).AtMost(1), awaited("last")))}
 	start := shipment{Order: "o1", Parcels: []shipment{{Order: "p1"}, {}, {Order: "p3"}}}
 	d.want(d.expects(saga.Start{ID: "s1", Data: start}, shipped{"o1"}, approved{"o1"}), "signal more/then/never, signal last, do ship")
 	d.want(d.expects(saga.Reply{Node: "ship", Direction: saga.DoDirection, Event: shipped{}}, shipped{"p1"}, approved{"p1"}, approved{"p3"}),
@@ -146,7 +146,7 @@ func TestR11WaitsAreExpectedFromTheStart(t *testing.T) {
 // R11: an event has a key for each node that may wait for it; the definition's version does not matter.
 func TestR11MatchKeys(t *testing.T) {
 	t.Parallel()
-	def := saga.MustDefine("trade", ship("a"), parcels(ship("b"), approval("c")), saga.If("i", func(shipment) bool { return true }, ship("d")), bareShip("bill").Pivot())
+	def := saga.MustDefine("trade", ship("a"), parcels(ship("b"), awaited("c")), saga.If("i", func(shipment) bool { return true }, ship("d")), bareShip("bill").Pivot())
 	newer := saga.MustDefine("trade", ship("a"), bareShip("bill").Pivot())
 	other := saga.MustDefine("barter", ship("a"), bareShip("bill").Pivot())
 	keys := func(def saga.Any, event any) []string {
@@ -251,7 +251,7 @@ func TestR11ReplyWithoutAnEpoch(t *testing.T) {
 // R11: Accepts tells which events a node takes in which direction.
 func TestR11Accepts(t *testing.T) {
 	t.Parallel()
-	def := saga.MustDefine("trade", ship("ship"), parcels(parcels(bareFailing("pack")), approval("nod")), bareShip("bill").Pivot())
+	def := saga.MustDefine("trade", ship("ship"), parcels(parcels(bareFailing("pack")), awaited("nod")), bareShip("bill").Pivot())
 	for _, test := range []struct {
 		path      string
 		direction saga.Direction

@@ -19,8 +19,8 @@ type place struct {
 // item is the kind of the places that are items of a fan-out.
 const item saga.Kind = "item"
 
-// tree lays the instance out.
-func tree(specs []spec) *place {
+// placed lays the instance out.
+func placed(specs []spec) *place {
 	root := &place{spec: spec{Kind: saga.KindSequence}}
 	root.lay("", specs)
 	root.order()

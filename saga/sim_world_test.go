@@ -35,7 +35,7 @@ func run(sc scenario, decide decider) (*sim, error) {
 	}
 	s := &sim{world: newWorld(def), scenario: sc, parties: map[string]*party{}, signals: map[string]int{}, seen: map[string]bool{}}
 	s.decide = decide
-	root := tree(sc.Root)
+	root := placed(sc.Root)
 	s.audit = newAuditor(root)
 	for _, l := range root.leaves() {
 		switch l.Kind {
