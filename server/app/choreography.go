@@ -121,10 +121,10 @@ func (a *App) finishStarts(ctx context.Context) error {
 			if err == nil {
 				err = a.finishPage(ctx, campaign, page)
 			}
-			if err != nil {
-				if ctx.Err() != nil || errors.Is(err, coordinator.ErrClosed) {
-					return nil // the system stops
-				}
+			switch stopping := ctx.Err() != nil || errors.Is(err, coordinator.ErrClosed); {
+			case stopping:
+				return nil
+			case err != nil:
 				return fmt.Errorf("app: finish what was being started: %w", err)
 			}
 			if query.Cursor = next; next == "" {
