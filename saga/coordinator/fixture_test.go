@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -251,3 +252,11 @@ var (
 	_ coordinator.Store = (*memsaga.Store)(nil)
 	_ outbox.Store      = (*memsaga.Store)(nil)
 )
+
+// decode reads the instance's own data.
+func decode(w *world, s saga.State, data any) {
+	w.Helper()
+	if err := json.Unmarshal(s.Root.Data, data); err != nil {
+		w.Fatal(err)
+	}
+}

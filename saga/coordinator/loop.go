@@ -192,7 +192,7 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 	if err != nil {
 		return err
 	}
-	transits, err := l.c.decideAll(ctx, found, l.pausing.all)
+	transits, err := l.c.decideAll(ctx, found.inputs, l.pausing.all)
 	if err != nil {
 		return err
 	}
@@ -213,10 +213,13 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 		}
 		l.done(t)
 	}
-	for _, r := range batch {
-		if r.event != nil && r.input == nil { // nobody's
-			r.answer(saga.State{}, nil)
+	l.carry = append(l.carry, found.repeated...)
+	for _, r := range found.unclaimed {
+		if r.event.awaitedNow(transits) {
+			l.carry = append(l.carry, r)
+			continue
 		}
+		r.answer(saga.State{}, nil) // it is nobody's
 	}
 	return nil
 }

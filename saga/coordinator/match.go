@@ -82,39 +82,88 @@ func (c *Coordinator) unmarked(m messaging.Message) (*request, error) {
 	return &request{event: e}, nil
 }
 
-// find gives each event of the batch to the instance that it belongs to, and leaves out those that are nobody's.
-func (c *Coordinator) find(ctx context.Context, batch []*request) ([]*request, error) {
-	var keys, messages []string
+// search is what became of a batch's events.
+type search struct {
+	inputs    []*request // what is to be decided
+	unclaimed []*request // no instance waits for them
+	repeated  []*request // the batch has them twice: the outcome of the first comes first
+}
+
+// find gives each event of the batch to the instance that it belongs to.
+func (c *Coordinator) find(ctx context.Context, batch []*request) (search, error) {
+	var events []*request
 	for _, r := range batch {
 		if r.event != nil {
-			for key := range r.event.keys {
-				keys = append(keys, key)
-			}
-			messages = append(messages, r.event.message)
+			events = append(events, r)
 		}
 	}
-	if len(messages) == 0 {
-		return batch, nil
+	if len(events) == 0 {
+		return search{inputs: batch}, nil
+	}
+	all, err := c.match(ctx, events)
+	if err != nil {
+		return search{}, err
+	}
+	cut := len(events) > 1 && openOnes(all) >= MaxMatches // somebody may be missing: ask for each event alone
+	var s search
+	claimed, seen := map[place]bool{}, map[string]bool{}
+	for _, r := range batch {
+		switch {
+		case r.event == nil:
+			s.inputs = append(s.inputs, r)
+			continue
+		case seen[r.event.message]:
+			s.repeated = append(s.repeated, r)
+			continue
+		}
+		seen[r.event.message] = true
+		rows := all
+		if cut {
+			if rows, err = c.match(ctx, []*request{r}); err != nil {
+				return search{}, err
+			}
+		}
+		r.direct(rows, claimed)
+		if r.input == nil {
+			s.unclaimed = append(s.unclaimed, r)
+		} else {
+			s.inputs = append(s.inputs, r)
+		}
+	}
+	return s, nil
+}
+
+// match asks the store who waits for the events or was answered by them.
+func (c *Coordinator) match(ctx context.Context, events []*request) ([]Expected, error) {
+	var keys, messages []string
+	for _, r := range events {
+		for key := range r.event.keys {
+			keys = append(keys, key)
+		}
+		messages = append(messages, r.event.message)
+	}
+	if len(keys) == 0 {
+		return nil, nil
 	}
 	slices.Sort(keys)
-	var rows []Expected
-	if len(keys) > 0 {
-		var err error
-		if rows, err = c.cfg.Store.Match(ctx, slices.Compact(keys), messages); err != nil {
-			return nil, err
+	return c.cfg.Store.Match(ctx, slices.Compact(keys), messages)
+}
+
+func openOnes(rows []Expected) (n int) {
+	for _, row := range rows {
+		if row.Answer == "" {
+			n++
 		}
 	}
-	claimed := map[place]bool{}
-	var found []*request
-	for _, r := range batch {
-		if r.event != nil {
-			r.direct(rows, claimed)
-		}
-		if r.event == nil || r.input != nil {
-			found = append(found, r)
-		}
-	}
-	return found, nil
+	return n
+}
+
+// awaitedNow reports whether one of the instances began to wait for the event when it was decided: had the event come a batch
+// later, that one would have got it.
+func (e *event) awaitedNow(transits []*transit) bool {
+	return slices.ContainsFunc(transits, func(t *transit) bool {
+		return slices.ContainsFunc(t.expect, func(x Expectation) bool { return e.keys[x.Key] != nil })
+	})
 }
 
 // direct makes the event an input for the instance that has waited longest for it, or a start.

@@ -179,7 +179,7 @@ func (c *Coordinator) run(t *transit) []string {
 			return need.Keys
 		}
 		r.err, r.moved = err, t.state.Version != version
-		if r.moved && r.event != nil && r.event.row != nil {
+		if r.moved && err == nil && r.event != nil && r.event.row != nil {
 			t.answered = append(t.answered, Expected{ID: t.id, Expectation: r.event.row.Expectation, Answer: r.event.message})
 		}
 	}
@@ -237,7 +237,7 @@ func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input, hold bool)
 	if hold {
 		in = saga.Hold{Input: in}
 	}
-	t.matched = t.matched || c.matched[t.state.Hash] || c.matched[def.Hash()]
+	t.matched = t.matched || c.matched[t.state.Hash] || c.matched[def.Hash()] || t.state.Exists() && c.byHash[t.state.Hash] == nil
 	next, effects, err := saga.Decide(def, t.state, in, now)
 	if errors.Is(err, saga.ErrData) {
 		c.park(t, err.Error())
