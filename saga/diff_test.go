@@ -182,6 +182,9 @@ func TestDiffOfForms(t *testing.T) {
 		"unsigned":            {field[int](), field[uint](), "unsafe pkg.one.X: number (int) → number (uint)"},
 		"signed":              {field[uint16](), field[int32](), ""},
 		"signed, as wide":     {field[uint32](), field[int32](), "unsafe pkg.one.X: number (uint32) → number (int32)"},
+		"small":               {field[int8](), field[int16](), ""},
+		"smaller":             {field[uint16](), field[uint8](), "unsafe pkg.one.X: number (uint16) → number (uint8)"},
+		"largest":             {field[uint32](), field[uint64](), ""},
 		"to floating":         {field[int32](), field[float64](), ""},
 		"to floating, wide":   {field[int64](), field[float64](), "unsafe pkg.one.X: number (int64) → number (float64)"},
 		"from floating":       {field[float32](), field[int64](), "unsafe pkg.one.X: number (float32) → number (int64)"},
@@ -230,6 +233,35 @@ func TestDiffTellsTheWorstFirst(t *testing.T) {
 		"unsafe pkg.one.X: string → number (int)", "pinned step: class compensable → pivot", "free step: attempts 5 → 9",
 	})
 	equal(t, "impact", d.Impact(), saga.Unsafe)
+}
+
+// The first line is the verdict.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		after saga.Description
+		want  string
+	}{
+		{field[string](), "forms: unchanged\n"},
+		{field[any](), "forms: unchanged\n"},
+		{field[int](), "forms: unsafe: instances under way would break or lose data\n  unsafe pkg.one.X: string → number (int). "},
+		{described[data, doIt](), "forms: pinned: instances under way need the old version registered beside the new one\n  pinned (the definition): data "},
+	} {
+		if got := saga.Diff(field[string](), c.after).String(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// A description that somebody edited may lack what a list is of.
+func TestDiffOfWhatIsIncomplete(t *testing.T) {
+	t.Parallel()
+	d := saga.Description{Data: "d", Types: []saga.TypeDescription{{Name: "d", ValueDescription: saga.ValueDescription{JSON: saga.JSONList}}}}
+	whole := saga.Description{Data: "d", Types: []saga.TypeDescription{{Name: "d", ValueDescription: saga.ValueDescription{
+		JSON: saga.JSONList, Of: &saga.ValueDescription{JSON: saga.JSONString},
+	}}}}
+	equal(t, "alterations", lines(saga.Diff(d, whole)), []string{"unsafe d[]: unknown → string"})
+	equal(t, "alterations", lines(saga.Diff(d, d)), []string{})
 }
 
 func TestPropertyDiffOfTheSameIsEmpty(t *testing.T) {
