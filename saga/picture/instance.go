@@ -196,6 +196,9 @@ func mark(st saga.NodeState) string {
 	case saga.PhaseSkipped, saga.PhaseLeft:
 		return "»"
 	default:
+		if st.Again {
+			return "…"
+		}
 		return ""
 	}
 }
@@ -238,7 +241,7 @@ func phase(kind saga.Kind, st saga.NodeState) string {
 	case st.Again && st.Phase == saga.PhaseIdle:
 		return "held back"
 	case st.Again:
-		return string(st.Phase) + " again " + at(st.Due)
+		return "sent again at " + at(st.Due)
 	case st.Phase == saga.PhaseWaiting && st.Due > 0:
 		return "waiting until " + at(st.Due)
 	case st.Phase == saga.PhaseRefused && !step:

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -11,6 +12,7 @@ const maxLine = 100
 
 // label is a node's text: lines without those that are empty, quoted for Mermaid.
 func label(lines ...string) string {
+	styling := slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "style") || strings.Contains(line, "classDef") })
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, line := range lines {
@@ -20,7 +22,7 @@ func label(lines ...string) string {
 		if b.Len() > 1 {
 			b.WriteString("<br/>")
 		}
-		b.WriteString(escape(shorten(line)))
+		b.WriteString(escape(shorten(line), styling))
 	}
 	if b.Len() == 1 {
 		b.WriteByte(' ') // Mermaid takes no empty label
@@ -36,15 +38,16 @@ func shorten(line string) string {
 	return line
 }
 
-// escape writes what Mermaid, or the Markdown and HTML within its labels, would read as more than text as its number.
-func escape(text string) string {
+// escape writes what Mermaid, or the Markdown and HTML within its labels, would read as more than text as its number. In a label that
+// speaks of styles a colon is one of these.
+func escape(text string, styling bool) string {
 	var b strings.Builder
 	runes := []rune(text)
 	for i, r := range runes {
 		switch {
 		case unicode.IsSpace(r) || unicode.IsControl(r):
 			b.WriteByte(' ')
-		case means(runes, i):
+		case means(runes, i), r == ':' && styling:
 			fmt.Fprintf(&b, "#%d;", r)
 		default:
 			b.WriteRune(r)
@@ -65,8 +68,6 @@ func means(line []rune, i int) bool {
 		return !inWord(i-1) || !inWord(i+1)
 	case r == ']': // a link
 		return i+1 < len(line) && (line[i+1] == '(' || line[i+1] == ':')
-	case r == ':': // before an escaped character it would be taken for a style
-		return i+1 == len(line) || !unicode.IsSpace(line[i+1])
 	case strings.ContainsRune("+-.)", r): // a list begins so
 		return i < maxListMark && (i+1 == len(line) || unicode.IsSpace(line[i+1]))
 	default:

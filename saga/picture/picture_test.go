@@ -42,7 +42,12 @@ func TestInstances(t *testing.T) {
 	for name, in := range map[string]func(*testing.T) *instance{
 		"running":     running,
 		"parked":      parked,
+		"asleep":      asleep,
 		"held":        held,
+		"again":       again,
+		"unknown":     unknown,
+		"left":        left,
+		"skipped":     skipped,
 		"completed":   completed,
 		"compensated": compensated,
 		"undoing":     undoing,
@@ -102,8 +107,8 @@ func toTheChoice(t *testing.T, vip bool) *instance {
 	return in
 }
 
-// held sleeps on the other way of the choice.
-func held(t *testing.T) *instance {
+// asleep sleeps on the other way of the choice.
+func asleep(t *testing.T) *instance {
 	t.Helper()
 	in := toTheChoice(t, false)
 	in.ok("vip/else/mail")
@@ -137,6 +142,53 @@ func compensated(t *testing.T) *instance {
 	in.tick(saga.DefaultTimeout, "")
 	in.ok("flight")
 	in.undo(saga.Nothing, "flight")
+	return in
+}
+
+// held is of a definition that is paused.
+func held(t *testing.T) *instance {
+	t.Helper()
+	in := start(t, trip(), Trip{})
+	in.take(saga.Hold{Input: saga.Reply{Node: "flight", Direction: saga.DoDirection, Event: Booked{}}})
+	return in
+}
+
+// again waits to send its last command once more.
+func again(t *testing.T) *instance {
+	t.Helper()
+	in := toThePivot(t)
+	in.ok("pay")
+	in.no("printer on fire", "ticket")
+	return in
+}
+
+// unknown is stuck at a step that was never answered, as its undo needs the answer.
+func unknown(t *testing.T) *instance {
+	t.Helper()
+	in := start(t, saga.MustDefine("short", book[Trip]("flight").UndoNeedsReply().Attempts(1)), Trip{})
+	in.tick(saga.DefaultTimeout, "")
+	return in
+}
+
+// left kept the flight, whose undo failed.
+func left(t *testing.T) *instance {
+	t.Helper()
+	in := start(t, trip(), Trip{})
+	in.ok("flight")
+	in.act(saga.Cancel, "")
+	in.undo(saga.Failure, "flight")
+	in.tick(time.Minute, "")
+	in.undo(saga.Failure, "flight")
+	in.act(saga.Skip, "flight")
+	return in
+}
+
+// skipped went on without its approval.
+func skipped(t *testing.T) *instance {
+	t.Helper()
+	in := toTheChoice(t, true)
+	in.ok("vip/then/lounge")
+	in.act(saga.Skip, "approval")
 	return in
 }
 
