@@ -39,10 +39,20 @@ func (m *machine) backwardStep(r *record, n *node) (bool, error) {
 	case PhaseIdle:
 		m.unstick(st)
 		st.Due, st.Again = 0, false
-		return true, nil
+		if len(st.Early) == 0 {
+			return true, nil
+		}
+		st.Phase = PhaseDoing // it went on elsewhere
+		return m.backwardStep(r, n)
 	case PhaseDoing:
-		if s.undo != nil && s.needsReply {
-			return false, nil // R5: its reply is waited for until its deadline
+		if len(st.Early) > 0 && !st.Stuck {
+			if err := m.takeEarly(r, n); err != nil {
+				return false, err
+			}
+			return m.backwardStep(r, n)
+		}
+		if s.undo != nil && s.needsReply || m.role != nil {
+			return false, nil // R5: its reply is waited for until its deadline, in a choreography for ever
 		}
 		m.unstick(st)
 		st.Phase, st.Unanswered, st.Due, st.Again = PhaseUnknown, true, 0, false

@@ -83,7 +83,7 @@ func choreographyFaults(tree *scope, service string) []error {
 		switch {
 		case n.step != nil && n.step.service == "":
 			faults = append(faults, fmt.Errorf("%s: has no Service: say who carries it out", n.path))
-		case n.step != nil && n.step.undo != nil && n.step.undone == nil && !n.step.byFailure && !n.step.unacked:
+		case n.step != nil && n.step.undo != nil && n.step.undone == nil && !n.step.byFailure:
 			faults = append(faults, fmt.Errorf("%s: has an undo that no declared event acknowledges, so that the others cannot see it: say Undone or UndoneByFailure", n.path))
 		case n.wait != nil && n.wait.deadline > 0:
 			faults = append(faults, fmt.Errorf("%s: has a deadline: parties of a choreography cannot agree whether it or the signal came first", n.path))
@@ -202,3 +202,89 @@ func (o order) follow(n *node, last []*node) []*node {
 		return last
 	}
 }
+
+// EarlyReply is an event of a choreography that reached a party before those that it follows: it is taken in its turn, so that whatever
+// looks at the data finds the same with all parties.
+type EarlyReply struct {
+	// Failure says that the command was refused, for the Reason.
+	Failure bool   `json:"f,omitempty"`
+	Reason  string `json:"r,omitempty"`
+	Epoch   int    `json:"e,omitempty"`
+	// Event is the event, encoded like data.
+	Event []byte `json:"m,omitempty"`
+}
+
+// keepForItsTurn keeps a reply to a command that, as far as this party knows, was not sent yet. Once the step is compensated there is no turn to wait for.
+func (m *machine) keepForItsTurn(r *record, n *node, in Reply, outcome Outcome) (kept bool, err error) {
+	unwinding, err := m.unwinding(r)
+	if err != nil || unwinding || m.reversing(r) {
+		return false, err
+	}
+	return true, m.keepReply(r, n, in, outcome)
+}
+
+func (m *machine) keepReply(r *record, n *node, in Reply, outcome Outcome) error {
+	st := r.at(n)
+	early := EarlyReply{Failure: outcome == Failure, Epoch: in.Epoch}
+	if early.Failure {
+		early.Reason = reasonOf(in.Event)
+	}
+	if slices.ContainsFunc(st.Early, func(e EarlyReply) bool { return e.Failure == early.Failure && e.Epoch == early.Epoch }) {
+		return nil
+	}
+	if h := n.step.handlerOf(early.Failure); h != nil && h.typ == reflect.TypeOf(in.Event) {
+		var err error
+		if early.Event, err = r.scope.encode(in.Event); err != nil {
+			return fmt.Errorf("%s: %w", in.Node, err)
+		}
+	}
+	st.Early, m.changed = append(slices.Clip(st.Early), early), true
+	return nil
+}
+
+// handlerOf is that of the event that answers the command.
+func (s *step) handlerOf(failure bool) *handler {
+	if failure {
+		return s.onFailure
+	}
+	return s.on
+}
+
+// takeEarly takes the replies that came before their turn.
+func (m *machine) takeEarly(r *record, n *node) error {
+	st := r.at(n)
+	early := st.Early
+	st.Early, m.changed = nil, true
+	for i, e := range early {
+		in := Reply{Node: r.path(n), Direction: DoDirection, Epoch: e.Epoch, Event: refusal(e.Reason)}
+		outcome := Success
+		if e.Failure {
+			outcome = Failure
+		}
+		if e.Event != nil {
+			event := reflect.New(n.step.handlerOf(e.Failure).typ)
+			if err := r.scope.read(e.Event, event.Interface()); err != nil {
+				return fmt.Errorf("%s: %w", in.Node, err)
+			}
+			in.Event = event.Elem().Interface()
+		}
+		if st.Phase != PhaseDoing {
+			return nil
+		}
+		st.Epoch = max(st.Epoch, e.Epoch)
+		if _, err := m.answer(r, n, in, outcome); err != nil {
+			return err
+		}
+		if st.Stuck && st.Phase == PhaseDoing { // a function panicked: an operator's retry takes it again
+			st.Early = early[i:]
+			return nil
+		}
+	}
+	return nil
+}
+
+// refusal stands for a failure event that the step does not declare.
+type refusal string
+
+// FailureReason is why the command was refused.
+func (r refusal) FailureReason() string { return string(r) }

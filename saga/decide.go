@@ -189,7 +189,7 @@ func (m *machine) overdue(r *record, n *node) error {
 	case st.Again && st.Phase != PhaseDoing && st.Phase != PhaseUndoing:
 		st.Again = false // it was held back: the scope sends it as it proceeds
 		return nil
-	case st.Phase == PhaseDoing && reversing && !st.Again:
+	case st.Phase == PhaseDoing && reversing && !st.Again && m.role == nil:
 		// R5: the undo needs the reply and the deadline has passed.
 		st.Phase, st.Unanswered = PhaseUnknown, true
 		m.log(LogTimedOut, r.path(n), DoDirection, st.Attempt, "")

@@ -103,7 +103,7 @@ func (w *world) fanAddsUp(path string, st saga.NodeState) error {
 		if own.Resting {
 			rests++
 		}
-		if own.Phase == saga.PhaseDoing && !w.header.Pivoted && !w.unwinds(key) && own.Resting == w.inFlight(key) {
+		if own.Phase == saga.PhaseDoing && !w.header.Pivoted && !saga.CoordinationOf(w.def).Choreographed && !w.unwinds(key) && own.Resting == w.inFlight(key) {
 			return fmt.Errorf("R9: %s rests: %t, although in flight: %t", key, own.Resting, w.inFlight(key))
 		}
 	}
@@ -137,8 +137,8 @@ func (w *world) unwinds(key string) bool {
 // inFlight reports whether a command of the item, or of an item within it, is in flight, or a page is due.
 func (w *world) inFlight(key string) bool {
 	for r, record := range w.records {
-		if r != key && !strings.HasPrefix(r, key+"/") {
-			continue
+		if r != key && !strings.HasPrefix(r, key+"/") || record.Nodes[0].Phase != saga.PhaseDoing || w.unwinds(r) {
+			continue // what is compensated does not matter to the outcome
 		}
 		for _, v := range saga.View(w.def, saga.State{Items: map[string]saga.Record{r: record}}) {
 			switch {

@@ -41,15 +41,20 @@ func (m *machine) forward(r *record, n *node, halt bool) (verdict, error) {
 
 func (m *machine) forwardStep(r *record, n *node, halt bool) (verdict, error) {
 	st := r.at(n)
-	switch st.Phase {
-	case PhaseIdle:
+	if st.Phase == PhaseIdle {
 		if st.Stuck || st.Again || halt {
 			return resting, nil
 		}
-		if err := m.send(r, n, DoDirection); err != nil || st.Phase == PhaseIdle || st.Stuck && m.role == nil {
+		if err := m.send(r, n, DoDirection); err != nil || st.Phase == PhaseIdle {
 			return resting, err
 		}
-		return pending, nil
+	}
+	if st.Phase == PhaseDoing && !st.Stuck && len(st.Early) > 0 {
+		if err := m.takeEarly(r, n); err != nil {
+			return pending, err
+		}
+	}
+	switch st.Phase {
 	case PhaseDoing:
 		if st.Stuck && m.role == nil {
 			return resting, nil
@@ -306,10 +311,15 @@ func (m *machine) account(item, r *record, n *node, v verdict) error {
 		fan.Active--
 	case failed:
 		fan.Failed++
-		if n.each.failing(fan) {
+		failing := n.each.failing(fan)
+		if failing {
+			m.blame(r, own.Reason)
+		}
+		// The parties of a choreography see failures in different orders: each item that fails is undone on its own, whichever
+		// is one too many.
+		if failing && (m.role == nil || n.each.tolerate == 0) {
 			own.Phase = PhaseRefused
 			fan.Active--
-			m.blame(r, own.Reason)
 			return nil
 		}
 		return m.tolerate(item, fan)
@@ -385,8 +395,7 @@ func (m *machine) send(r *record, n *node, d Direction) error {
 	}
 	switch {
 	case m.role.watches(s):
-		m.await(r, n, d, phase)
-		return nil
+		return m.await(r, n, d, phase)
 	case m.held:
 		m.hold(r, n, d)
 		return nil
@@ -415,7 +424,7 @@ func (m *machine) send(r *record, n *node, d Direction) error {
 }
 
 // await is what a party of a choreography does in place of sending another service's command. Only the watcher minds the time.
-func (m *machine) await(r *record, n *node, d Direction, phase Phase) {
+func (m *machine) await(r *record, n *node, d Direction, phase Phase) error {
 	st := r.at(n)
 	m.changed = true
 	st.Phase, st.Again, st.Due = phase, false, 0
@@ -424,6 +433,7 @@ func (m *machine) await(r *record, n *node, d Direction, phase Phase) {
 		st.Due = m.now.Add(n.step.timeout).UnixMilli()
 	}
 	m.log(LogAwaited, r.path(n), d, st.Attempt, n.step.service)
+	return m.expectEvent(r, n, d, st.Epoch)
 }
 
 // hold makes the sending a tick that is due at once: it is given when the definition is not paused any more.

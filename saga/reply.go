@@ -73,18 +73,26 @@ func meaning(s *step, in Reply) (Outcome, error) {
 func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 	st := r.at(n)
 	if m.role != nil && st.Phase == PhaseIdle { // its service was faster than the events that come before
+		if kept, err := m.keepForItsTurn(r, n, in, outcome); err != nil || kept {
+			return err
+		}
 		st.Phase, st.Epoch = PhaseDoing, in.Epoch
 	}
 	switch {
-	case st.Phase == PhaseDoing && outcome == Success:
-		return m.succeed(r, n, in)
-	case st.Phase == PhaseDoing && in.Epoch == st.Epoch:
-		return m.refuse(r, n, in)
+	case st.Phase == PhaseDoing:
+		wasStuck := st.Stuck
+		taken, err := m.answer(r, n, in, outcome)
+		if err != nil || !taken && (wasStuck || !st.Stuck) {
+			return err
+		}
+		if m.role != nil && !taken { // nobody gives another service's answer again: a retry takes this one
+			if err := m.keepReply(r, n, in, outcome); err != nil {
+				return err
+			}
+		}
+		return m.proceed(r) // where the step got stuck too: what lies around may decide without it (R9)
 	case st.Phase == PhaseUnknown:
 		return m.resolve(r, n, in, outcome)
-	case st.Phase == PhaseUndoing && outcome == Failure && m.role.watches(n.step):
-		// This party learned of the abort first. The step's service did not: it has nothing to undo, and will not say so.
-		return m.refuse(r, n, in)
 	case st.Unanswered && !st.Late && (st.Phase == PhaseUndoing || st.Phase == PhaseUndone || st.Phase == PhaseLeft):
 		// R5: the step was unknown and its undo is under way; the barrier settles the race.
 		st.Late, m.changed = true, true
@@ -93,10 +101,22 @@ func (m *machine) doReply(r *record, n *node, in Reply, outcome Outcome) error {
 	return nil
 }
 
-func (m *machine) succeed(r *record, n *node, in Reply) error {
-	applied, err := m.answer(r, n, n.step.on, in.Event)
+// answer takes the reply to a command that is in flight. It reports false where the reply was none to it, or its function panicked.
+func (m *machine) answer(r *record, n *node, in Reply, outcome Outcome) (taken bool, err error) {
+	switch {
+	case outcome == Success:
+		return m.succeed(r, n, in)
+	case in.Epoch == r.at(n).Epoch:
+		return m.refuse(r, n, in)
+	default:
+		return false, nil
+	}
+}
+
+func (m *machine) succeed(r *record, n *node, in Reply) (taken bool, err error) {
+	applied, err := m.apply(r, n, n.step.on, in.Event)
 	if err != nil || !applied {
-		return err
+		return false, err
 	}
 	st := r.at(n)
 	m.unstick(st)
@@ -106,13 +126,13 @@ func (m *machine) succeed(r *record, n *node, in Reply) error {
 		m.s.Pivoted = true
 	}
 	m.log(LogSucceeded, in.Node, DoDirection, st.Attempt, "")
-	return m.proceed(r)
+	return true, nil
 }
 
-func (m *machine) refuse(r *record, n *node, in Reply) error {
-	applied, err := m.answer(r, n, n.step.onFailure, in.Event)
+func (m *machine) refuse(r *record, n *node, in Reply) (taken bool, err error) {
+	applied, err := m.apply(r, n, n.step.onFailure, in.Event)
 	if err != nil || !applied {
-		return err
+		return false, err
 	}
 	st := r.at(n)
 	reason := reasonOf(in.Event)
@@ -120,12 +140,12 @@ func (m *machine) refuse(r *record, n *node, in Reply) error {
 	m.log(LogRefused, in.Node, DoDirection, st.Attempt, reason)
 	if n.step.class == Retriable {
 		m.again(r, n, reason)
-		return nil
+		return true, nil
 	}
 	m.unstick(st)
 	st.Phase, st.Due, st.Again, st.Reason = PhaseRefused, 0, false, reason
 	m.blame(r, in.Node+": "+reason)
-	return m.proceed(r)
+	return true, nil
 }
 
 // resolve takes the late reply of a step that was given up as unknown: now its effect is known. It never moves the
@@ -174,17 +194,6 @@ func (m *machine) undoReply(r *record, n *node, in Reply, outcome Outcome) error
 	m.changed = true
 	m.log(LogUndone, in.Node, UndoDirection, st.Attempt, "")
 	return m.proceed(r)
-}
-
-// answer applies the event that answers the step's command. Where its function panics the command is not in flight any more, so
-// that what beside it has failed may decide (R9).
-func (m *machine) answer(r *record, n *node, h *handler, event any) (bool, error) {
-	wasStuck := r.at(n).Stuck
-	applied, err := m.apply(r, n, h, event)
-	if err != nil || applied || wasStuck {
-		return applied, err
-	}
-	return false, m.proceed(r)
 }
 
 // apply takes the event into the record's data, if the step declares it. A panic of the function parks the node: once the

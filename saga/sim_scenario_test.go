@@ -206,7 +206,7 @@ func (g *generator) step(s *spec, class saga.Class) {
 	}
 	if g.services != nil {
 		s.Service = g.services[pick(g.T, "service", len(g.services))]
-		if s.Ack == anyReply {
+		if s.Ack == anyReply || s.Ack == unacked {
 			s.Ack = ownEvent
 		}
 	}

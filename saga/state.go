@@ -118,6 +118,8 @@ type NodeState struct {
 	Taken int `json:"k,omitempty"`
 	// Signal is one that came before its wait began, encoded like data.
 	Signal []byte `json:"m,omitempty"`
+	// Early holds, in a choreography, replies that came before those that they follow.
+	Early []EarlyReply `json:"y,omitempty"`
 	// Resting says of an item's own node that the item is under way with no command of its steps in flight.
 	Resting bool `json:"w,omitempty"`
 	// Fan counts the items of a fan-out; nil for every other node.
