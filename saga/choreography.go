@@ -141,7 +141,7 @@ func Reactions(def Any, service string) ([]Reaction, error) {
 			return
 		}
 		undo := Reaction{Node: n.path, Direction: UndoDirection, Command: n.step.undo.typ.String()}
-		for _, after := range o.after[n] {
+		for _, after := range o.reverting(n, nil) {
 			if after.step.onFailure != nil {
 				undo.On = appendNew(undo.On, after.step.onFailure.typ.String())
 			}
@@ -172,6 +172,20 @@ func orderOf(tree *scope) order {
 	o := order{map[*node][]*node{}, map[*node][]*node{}}
 	o.follow(tree.root, nil)
 	return o
+}
+
+// reverting returns the steps whose failure, or undo, makes the step be undone: those right after it, and behind those that have nothing to undo the next.
+func (o order) reverting(n *node, seen []*node) []*node {
+	for _, after := range o.after[n] {
+		if slices.Contains(seen, after) {
+			continue
+		}
+		seen = append(seen, after)
+		if after.step.class == Compensable && after.step.undo == nil {
+			seen = o.reverting(after, seen)
+		}
+	}
+	return seen
 }
 
 // follow walks n, which comes after the steps last, and returns the steps that come last of it.
