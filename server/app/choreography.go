@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
 	"github.com/alpespartners/alpespartners/saga"
@@ -62,16 +63,51 @@ func (a *App) party(service string) *party {
 	return nil
 }
 
-// coordinators returns all that run here.
+// definitions returns all that instances here may be of, that of new ones first.
+func (a *App) definitions() []saga.Any {
+	all := []saga.Any{a.definition, a.watcher}
+	if a.cfg.Coordination == Choreographed {
+		slices.Reverse(all)
+	}
+	for _, p := range a.parties {
+		all = append(all, p.definition)
+	}
+	return all
+}
+
+// coordinators returns all that run here, the one that conducts and watches last.
 func (a *App) coordinators() []*coordinator.Coordinator {
 	var all []*coordinator.Coordinator
-	if a.coordinator != nil {
-		all = append(all, a.coordinator)
-	}
 	for _, p := range a.parties {
 		all = append(all, p.coordinator)
 	}
+	if a.coordinator != nil {
+		all = append(all, a.coordinator)
+	}
 	return all
+}
+
+// pausers pause and release together. The last one's history tells of it: so what is told holds for all.
+type pausers []*coordinator.Coordinator
+
+// Pause implements [web.Pauser].
+func (p pausers) Pause(ctx context.Context, definition, by, why string) error {
+	for _, c := range p {
+		if err := c.Pause(ctx, definition, by, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Resume implements [web.Pauser].
+func (p pausers) Resume(ctx context.Context, definition string, rate int, by, why string) error {
+	for _, c := range p {
+		if err := c.Resume(ctx, definition, rate, by, why); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // begin starts the registration, or finds that it was started: then it goes on as it began, however new ones are coordinated.

@@ -17,7 +17,6 @@ import (
 	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
 	"github.com/alpespartners/alpespartners/alpes/tracking"
 	"github.com/alpespartners/alpespartners/cqrs"
-	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/server/web"
 )
 
@@ -72,7 +71,7 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	}
 	config := web.Config{
 		Bus: a.bus, Campaigns: web.CampaignsOn(queries), Partners: web.PartnersOn(queries), Events: web.EventsOn(queries),
-		Definitions: []saga.Any{a.definition}, Ready: a.isReady, Version: Version, Logger: a.logger("http"),
+		Definitions: a.definitions(), Ready: a.isReady, Version: Version, Logger: a.logger("http"),
 		SagasAt: "http://" + a.host(Campaign),
 	}
 	if err := a.askRemotely(&config); err != nil {
@@ -82,7 +81,11 @@ func (a *App) handler(services []string) (http.Handler, error) {
 		config.Authorize = web.BearerToken(a.cfg.Token)
 	}
 	if a.coordinator != nil {
-		config.Sagas, config.Actor = a.sagas, a.coordinator
+		config.Sagas, config.Actor, config.Pauser = a.sagas, a.coordinator, pausers(a.coordinators())
+	}
+	config.Parties = map[string]web.Party{}
+	for _, p := range a.parties {
+		config.Parties[p.service] = web.Party{Sagas: p.store, Actor: p.coordinator}
 	}
 	for _, s := range services {
 		config.Services = append(config.Services, web.Service(s))

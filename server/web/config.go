@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -49,6 +50,23 @@ type Actor interface {
 	Act(ctx context.Context, id saga.ID, act saga.Act) (saga.State, error)
 }
 
+// Pauser pauses definitions and releases them. *coordinator.Coordinator is one.
+type Pauser interface {
+	// Pause makes the definition's instances, or with "" those of all, send nothing. Errors: [coordinator.ErrUnwanted],
+	// [saga.ErrUnknownDefinition].
+	Pause(ctx context.Context, definition, by, why string) error
+	// Resume ends that and releases what was held, rate records a second, or with 0 all at once. Errors as Pause.
+	Resume(ctx context.Context, definition string, rate int, by, why string) error
+}
+
+// Party is a service's part in choreographed sagas, for operators: it has states, a story and actions of its own.
+type Party struct {
+	// Sagas shows them. Required.
+	Sagas coordinator.Reader
+	// Actor carries out operators' actions. Nil means that they are answered 501.
+	Actor Actor
+}
+
 // Config says what a handler serves and with what.
 type Config struct {
 	// Services are those whose routes the handler has. Zero means all.
@@ -67,7 +85,11 @@ type Config struct {
 	Sagas coordinator.Reader
 	// Actor carries out operators' actions. Nil means that they are answered 501.
 	Actor Actor
-	// Definitions explain the steps of the sagas.
+	// Pauser pauses definitions; Sagas tells of the pauses. Nil means that this is answered 501.
+	Pauser Pauser
+	// Parties are those that run here, by the services that requests name. Zero means none.
+	Parties map[string]Party
+	// Definitions explain the steps of the sagas and give their diagrams, of several versions the first.
 	Definitions []saga.Any
 	// SagasAt is the URL of the server that has the sagas, for the answer 501. Zero means that it is not told.
 	SagasAt string
@@ -137,6 +159,10 @@ func (c Config) validate() error {
 	need(c.Partners != nil || !c.serves(BFF) && !c.serves(Partner), "Partners is missing")
 	need(c.Events != nil || !c.serves(BFF) && !c.serves(Tracking), "Events is missing")
 	need(c.Sagas != nil || c.Actor == nil, "Sagas is missing: an Actor needs it")
+	need(c.Sagas != nil || c.Pauser == nil, "Sagas is missing: a Pauser needs it")
+	for _, service := range slices.Sorted(maps.Keys(c.Parties)) {
+		need(c.Parties[service].Sagas != nil, "Parties: Sagas of %q is missing", service)
+	}
 	need(c.MaxBody > 0, "MaxBody is negative")
 	need(c.Timeout > 0, "Timeout is negative")
 	return errors.Join(faults...)

@@ -25,7 +25,8 @@ var routes = []string{
 	"POST /v1/campaigns", "GET /v1/campaigns", "GET /v1/campaigns/{id}", "DELETE /v1/campaigns/{id}",
 	"POST /v1/partners", "GET /v1/partners", "GET /v1/partners/{id}", "DELETE /v1/partners/{id}",
 	"POST /v1/events", "GET /v1/events", "GET /v1/events/{id}", "DELETE /v1/events/{id}",
-	"GET /v1/sagas", "GET /v1/sagas/{id}", "POST /v1/sagas/{id}/actions",
+	"GET /v1/sagas", "GET /v1/sagas/{id}", "GET /v1/sagas/{id}/diagram", "GET /v1/sagas/{id}/timeline", "POST /v1/sagas/{id}/actions",
+	"GET /v1/definitions/{name}/diagram", "GET /v1/pauses", "POST /v1/pauses", "POST /v1/pauses/release",
 	"GET /healthz", "GET /readyz",
 }
 
@@ -164,7 +165,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		if method == http.MethodPost {
 			body = `[]`
 		}
-		got := s.do(method, strings.ReplaceAll(path, "{id}", "x"), body)
+		got := s.do(method, strings.NewReplacer("{id}", "x", "{name}", "x").Replace(path), body)
 		if got.status >= 500 || strings.Contains(got.body, "no such route") || got.status == http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d %s", route, got.status, got.body)
 		}

@@ -68,8 +68,10 @@ func (s *server) failure(ctx context.Context, op huma.Operation, err error) erro
 		return huma.Error404NotFound("there is nothing with that id")
 	case errors.Is(err, saga.ErrNotFound):
 		return huma.Error404NotFound("there is no such saga, or no such node in it")
-	case isAny(err, saga.ErrConflict, saga.ErrNotAllowed, saga.ErrUnknownDefinition):
+	case isAny(err, saga.ErrConflict, saga.ErrNotAllowed, saga.ErrUnknownDefinition, saga.ErrEarly):
 		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, saga.ErrData):
+		return huma.Error409Conflict("the saga's data cannot be used by this version of the server: edit it, or deploy one that can")
 	case errors.Is(err, avromsg.ErrUnencodable):
 		return invalid(fault("body", err.Error()))
 	}

@@ -3,57 +3,68 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
+	"github.com/alpespartners/alpespartners/saga/picture"
 )
 
 // sagaSummary is an instance in a list.
 type sagaSummary struct {
-	ID         string    `json:"id"`
-	Definition string    `json:"definition"`
-	Hash       string    `doc:"The hash of the definition that the instance is pinned to."                           json:"hash"`
-	Key        string    `doc:"The business key: a campaign's id."                                                   json:"key,omitempty"`
-	State      string    `enum:"running,compensating,parked,completed,compensated,forced"                            json:"state"`
-	Reason     string    `doc:"Why it was aborted, parked or forced."                                                json:"reason,omitempty"`
-	Version    int64     `doc:"Counts the transitions. Name it in an action, so that it is applied to what you saw." json:"version"`
-	Pivoted    bool      `doc:"It can only go forward."                                                              json:"pivoted"`
-	Stuck      int       `doc:"How many steps wait for an operator."                                                 json:"stuck"`
-	Orphaned   bool      `doc:"No definition here explains it."                                                      json:"orphaned"`
-	Started    time.Time `json:"started"`
-	Updated    time.Time `json:"updated"`
+	ID           string    `json:"id"`
+	Definition   string    `json:"definition"`
+	Hash         string    `doc:"The hash of the definition that the instance is pinned to."                                                    json:"hash"`
+	Coordination string    `doc:"Who sends its commands: a coordinator, or each service its own. Missing where no definition here explains it." enum:"orchestrated,choreographed"                                  json:"coordination,omitempty"`
+	Key          string    `doc:"The business key: a campaign's id."                                                                            json:"key,omitempty"`
+	State        string    `enum:"running,compensating,parked,completed,compensated,forced"                                                     json:"state"`
+	Reason       string    `doc:"Why it was aborted, parked or forced."                                                                         json:"reason,omitempty"`
+	Version      int64     `doc:"Counts the transitions. Name it in an action, so that it is applied to what you saw."                          json:"version"`
+	Pivoted      bool      `doc:"It can only go forward."                                                                                       json:"pivoted"`
+	Stuck        int       `doc:"How many nodes wait for an operator."                                                                          json:"stuck"`
+	Orphaned     bool      `doc:"No definition here explains it."                                                                               json:"orphaned"`
+	Started      time.Time `json:"started"`
+	Updated      time.Time `json:"updated"`
 }
 
-// sagaStep is a step or a fan-out.
+// sagaStep is a node of an instance that has a state: all but sequences.
 type sagaStep struct {
 	Path    string    `json:"path"`
-	Class   string    `doc:"Missing: a fan-out."                                          enum:"compensable,pivot,retriable" json:"class,omitempty"`
-	Phase   string    `enum:"idle,doing,done,refused,unknown,undoing,undone,skipped,left" json:"phase"`
-	Attempt int       `doc:"How often the present command was sent."                      json:"attempt"`
-	Stuck   bool      `doc:"It waits for an operator."                                    json:"stuck"`
+	Kind    string    `enum:"step,parallel,for-each,wait,sleep,if"                                                                        json:"kind"`
+	Class   string    `doc:"Of a step."                                                                                                   enum:"compensable,pivot,retriable" json:"class,omitempty"`
+	Service string    `doc:"Of a step: who carries it out."                                                                               json:"service,omitempty"`
+	Phase   string    `enum:"idle,doing,waiting,done,refused,unknown,undoing,undone,skipped,left"                                         json:"phase"`
+	Attempt int       `doc:"How often the present command was sent, or was awaited of another service."                                   json:"attempt"`
+	Stuck   bool      `doc:"It waits for an operator."                                                                                    json:"stuck"`
 	Reason  string    `json:"reason,omitempty"`
-	Due     time.Time `doc:"When it is looked at again."                                  json:"due,omitzero"`
-	Fan     *sagaFan  `doc:"The items of a fan-out."                                      json:"fan,omitempty"`
+	Due     time.Time `doc:"When it is looked at again; of a node that waits, when that ends."                                            json:"due,omitzero"`
+	Taken   string    `doc:"Of an if that has chosen: its way."                                                                           enum:"then,else"                   json:"taken,omitempty"`
+	Kept    bool      `doc:"Of a wait: its signal came before its turn, and is kept until then."                                          json:"kept,omitempty"`
+	Fan     *sagaFan  `doc:"The items of a fan-out that has begun."                                                                       json:"fan,omitempty"`
 }
 
 type sagaFan struct {
-	Total   int `json:"total"`
-	Started int `json:"started"`
-	Active  int `json:"active"`
-	Failed  int `json:"failed"`
+	Total     int `json:"total"`
+	Started   int `json:"started"`
+	Active    int `doc:"Started and not settled."                                      json:"active"`
+	Failed    int `doc:"Failed, those that are tolerated included."                    json:"failed"`
+	Tolerates int `doc:"How many may fail, each undone on its own, before all fail."  json:"tolerates"`
 }
 
 // sagaItem is the branch of one item of a fan-out.
 type sagaItem struct {
 	Key   string          `json:"key"`
-	Data  json.RawMessage `json:"data,omitempty"`
-	Steps []sagaStep      `json:"steps"          nullable:"false"`
+	Data  json.RawMessage `doc:"As JSON, however it is stored. Missing where it cannot be read here." json:"data,omitempty"`
+	Steps []sagaStep      `json:"steps"                                                               nullable:"false"`
 }
 
 type sagaLine struct {
@@ -83,7 +94,7 @@ type sagaAudit struct {
 type sagaDetail struct {
 	sagaSummary
 
-	Data       json.RawMessage `doc:"The saga's own data."                 json:"data,omitempty"`
+	Data       json.RawMessage `doc:"The saga's own data as JSON, however it is stored. Missing where it cannot be read here." json:"data,omitempty"`
 	Steps      []sagaStep      `json:"steps"                               nullable:"false"`
 	Items      []sagaItem      `doc:"A page of the items of its fan-outs." json:"items"          nullable:"false"`
 	ItemsTotal int             `json:"itemsTotal"`
@@ -92,6 +103,7 @@ type sagaDetail struct {
 }
 
 type sagaListInput struct {
+	Party      string `doc:"A service's own part in choreographed sagas: campaign, partner or tracking. Missing: the coordinator's view." maxLength:"50" query:"party"`
 	State      string `enum:"running,compensating,parked,completed,compensated,forced" query:"state"`
 	Definition string `maxLength:"100"                                                 query:"definition"`
 	Key        string `doc:"The business key: a campaign's id."                        maxLength:"255"    query:"key"`
@@ -100,6 +112,7 @@ type sagaListInput struct {
 }
 
 type sagaFindInput struct {
+	Party         string `doc:"A service's own part in choreographed sagas: campaign, partner or tracking. Missing: the coordinator's view." maxLength:"50" query:"party"`
 	ID            string `maxLength:"64" path:"id"`
 	ItemsOffset   int    `minimum:"0"    query:"itemsOffset"`
 	ItemsLimit    int    `default:"50"   maximum:"500"         minimum:"0" query:"itemsLimit"`
@@ -107,59 +120,64 @@ type sagaFindInput struct {
 	HistoryLimit  int    `default:"200"  maximum:"1000"        minimum:"0" query:"historyLimit"`
 }
 
-type sagaActionInput struct {
-	ID   string `maxLength:"64" path:"id"`
-	Body struct {
-		ID      string `doc:"The action's own id: sent again, it is applied once."                json:"id"                maxLength:"100" minLength:"1"`
-		Action  string `enum:"retry,skip,force,cancel"                                            json:"action"`
-		Node    string `doc:"The path of the step to retry or skip. Missing: the only stuck one." json:"node,omitempty"    maxLength:"500"`
-		Version int64  `doc:"The version that you saw. Zero or missing: any."                     json:"version,omitempty" minimum:"0"`
-		By      string `doc:"Who acts."                                                           json:"by"                maxLength:"100" minLength:"1"`
-		Why     string `doc:"For what reason."                                                    json:"why"               maxLength:"500" minLength:"1"`
-	} `nameHint:"SagaAction"`
+type sagaTimelineInput struct {
+	Party         string `doc:"A service's own part in choreographed sagas: campaign, partner or tracking. Missing: the coordinator's view." maxLength:"50" query:"party"`
+	ID            string `maxLength:"64" path:"id"`
+	HistoryOffset int    `minimum:"0"    query:"historyOffset"`
+	HistoryLimit  int    `default:"1000" maximum:"10000"       minimum:"1" query:"historyLimit"`
 }
 
-// The operations on sagas.
-func opListSagas() huma.Operation {
-	op := v1(http.MethodGet, "/v1/sagas", "list-sagas", "List sagas, newest first", http.StatusOK)
-	op.Tags = []string{tagSagas}
-	return op
+type sagaDiagramInput struct {
+	Party string `doc:"A service's own part in choreographed sagas: campaign, partner or tracking. Missing: the coordinator's view." maxLength:"50" query:"party"`
+	ID    string `maxLength:"64" path:"id"`
 }
 
-func opGetSaga() huma.Operation {
-	op := v1(http.MethodGet, "/v1/sagas/{id}", "get-saga", "Get one saga with its steps and its history", http.StatusOK)
-	op.Tags, op.Errors = []string{tagSagas}, append(op.Errors, http.StatusNotFound)
-	return op
+type definitionDiagramInput struct {
+	Name string `maxLength:"100" path:"name"`
+	Hash string `doc:"The version, as the hash of its instances. Missing: the one that new instances begin with." maxLength:"64" query:"hash"`
 }
 
-func opActOnSaga() huma.Operation {
-	op := v1(http.MethodPost, "/v1/sagas/{id}/actions", "act-on-saga", "Retry or skip a step, force the end, or cancel", http.StatusOK)
-	op.Description = "An action is audited, applied at most once, and only to the version that it names. One that does not fit is answered 409."
-	op.Tags, op.Errors = []string{tagSagas}, append(op.Errors, http.StatusNotFound, http.StatusConflict)
-	return op
+// textOutput is a text that is no JSON.
+type textOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
 }
 
-// mountSagas adds the operators' view.
+func plainText(text string) *textOutput {
+	return &textOutput{ContentType: "text/plain; charset=utf-8", Body: []byte(text)}
+}
+
+// mountSagas adds the operators' view. Where the coordinator runs in another process, it is answered that it does.
 func (s *server) mountSagas() {
-	register(s, opListSagas(), s.listSagas)
-	register(s, opGetSaga(), s.getSaga)
-	act := opActOnSaga()
-	if s.cfg.Actor == nil {
-		act.Errors = append(act.Errors, http.StatusNotImplemented)
+	op := func(path, id, summary string) huma.Operation {
+		op := s.sagaOperation(http.MethodGet, path, id, summary, s.cfg.Sagas != nil)
+		if strings.Contains(path, "{") {
+			op.Errors = append(op.Errors, http.StatusNotFound)
+		}
+		return op
 	}
-	register(s, act, s.actOnSaga)
+	text := func(op huma.Operation) huma.Operation {
+		op.Responses = map[string]*huma.Response{"200": {Description: "Plain text", Content: map[string]*huma.MediaType{
+			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}}
+		return op
+	}
+	register(s, op("/v1/sagas", "list-sagas", "List sagas, newest first"), s.listSagas)
+	register(s, op("/v1/sagas/{id}", "get-saga", "Get one saga with its nodes and its history"), s.getSaga)
+	register(s, text(op("/v1/sagas/{id}/diagram", "draw-saga", "Draw one saga as a Mermaid flowchart")), s.drawSaga)
+	register(s, text(op("/v1/sagas/{id}/timeline", "tell-saga", "Tell one saga's history as text")), s.tellSaga)
+	draw := text(op("/v1/definitions/{name}/diagram", "draw-definition", "Draw a definition as a Mermaid flowchart"))
+	register(s, draw, s.drawDefinition)
 }
 
-// mountSagasElsewhere answers for a coordinator that runs in another process.
-func (s *server) mountSagasElsewhere() {
-	mountElsewhere[sagaListInput, pageOutput[sagaSummary]](s, opListSagas())
-	mountElsewhere[sagaFindInput, oneOutput[sagaDetail]](s, opGetSaga())
-	mountElsewhere[sagaActionInput, oneOutput[sagaSummary]](s, opActOnSaga())
-}
-
-func mountElsewhere[I, O any](s *server, op huma.Operation) {
-	op.Errors = append(op.Errors, http.StatusNotImplemented)
-	register(s, op, func(context.Context, *I) (*O, error) { return nil, s.notHere() })
+// sagaOperation describes an operation for operators; here says that there is somebody here to do it.
+func (s *server) sagaOperation(method, path, id, summary string, here bool) huma.Operation {
+	op := v1(method, path, id, summary, http.StatusOK)
+	op.Tags = []string{tagSagas}
+	if !here {
+		op.Errors = append(op.Errors, http.StatusNotImplemented)
+	}
+	return op
 }
 
 func (s *server) notHere() error {
@@ -170,20 +188,44 @@ func (s *server) notHere() error {
 	return huma.Error501NotImplemented(detail)
 }
 
+// sagas is the view that the request means.
+func (s *server) sagas(party string) (coordinator.Reader, error) {
+	if party == "" {
+		if s.cfg.Sagas == nil {
+			return nil, s.notHere()
+		}
+		return s.cfg.Sagas, nil
+	}
+	p, err := s.party(party)
+	return p.Sagas, err
+}
+
+func (s *server) party(service string) (Party, error) {
+	party, ok := s.cfg.Parties[service]
+	if !ok {
+		return party, invalid(fault("query.party", fmt.Sprintf("is no service that runs here: use one of %v, or none", slices.Sorted(maps.Keys(s.cfg.Parties)))))
+	}
+	return party, nil
+}
+
 func (s *server) listSagas(ctx context.Context, in *sagaListInput) (*pageOutput[sagaSummary], error) {
-	found, next, err := s.cfg.Sagas.List(ctx, coordinator.ListQuery{
+	sagas, err := s.sagas(in.Party)
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := sagas.List(ctx, coordinator.ListQuery{
 		Definition: in.Definition, Status: saga.Status(in.State), Key: in.Key, Cursor: in.Cursor, Limit: in.Limit,
 	})
 	if err != nil {
-		return nil, s.blameCursor(ctx, in.Cursor, err)
+		return nil, blameCursor(ctx, sagas, in.Cursor, err)
 	}
 	out := &pageOutput[sagaSummary]{Body: page[sagaSummary]{Items: make([]sagaSummary, len(found)), NextCursor: next}}
 	for i, state := range found {
-		out.Body.Items[i] = summarize(state)
+		out.Body.Items[i] = s.summarize(state)
 	}
 	if next != "" {
 		query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next}}
-		for name, value := range map[string]string{"state": in.State, "definition": in.Definition, "key": in.Key} {
+		for name, value := range map[string]string{"state": in.State, "definition": in.Definition, "key": in.Key, "party": in.Party} {
 			if value != "" {
 				query.Set(name, value)
 			}
@@ -194,27 +236,36 @@ func (s *server) listSagas(ctx context.Context, in *sagaListInput) (*pageOutput[
 }
 
 // blameCursor tells a malformed cursor from a store that fails: then it fails without the cursor, too.
-func (s *server) blameCursor(ctx context.Context, cursor string, err error) error {
+func blameCursor(ctx context.Context, sagas coordinator.Reader, cursor string, err error) error {
 	if cursor == "" {
 		return err
 	}
-	if _, _, again := s.cfg.Sagas.List(ctx, coordinator.ListQuery{Limit: 1}); again != nil {
+	if _, _, again := sagas.List(ctx, coordinator.ListQuery{Limit: 1}); again != nil {
 		return err
 	}
 	return errCursor
 }
 
-func (s *server) getSaga(ctx context.Context, in *sagaFindInput) (*oneOutput[sagaDetail], error) {
-	if !isID(in.ID) {
-		return nil, saga.ErrNotFound
+// find returns the instance and the reader that knows it.
+func (s *server) find(ctx context.Context, party, id string) (coordinator.Reader, saga.State, error) {
+	sagas, err := s.sagas(party)
+	switch {
+	case err != nil:
+		return nil, saga.State{}, err
+	case !isID(id):
+		return nil, saga.State{}, saga.ErrNotFound
 	}
-	id := saga.ID(in.ID)
-	state, err := s.cfg.Sagas.Get(ctx, id)
+	state, err := sagas.Get(ctx, saga.ID(id))
+	return sagas, state, err
+}
+
+func (s *server) getSaga(ctx context.Context, in *sagaFindInput) (*oneOutput[sagaDetail], error) {
+	sagas, state, err := s.find(ctx, in.Party, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	d := sagaDetail{
-		sagaSummary: summarize(state), Data: state.Root.Data, Steps: s.steps(state),
+		sagaSummary: s.summarize(state), Data: s.data(state, state.Root), Steps: s.steps(state),
 		Items: []sagaItem{}, History: []sagaLine{}, Actions: []sagaAudit{},
 	}
 	for _, n := range state.Root.Nodes {
@@ -223,17 +274,17 @@ func (s *server) getSaga(ctx context.Context, in *sagaFindInput) (*oneOutput[sag
 		}
 	}
 	if in.ItemsLimit > 0 {
-		items, err := s.cfg.Sagas.Items(ctx, id, in.ItemsOffset, in.ItemsLimit)
+		items, err := sagas.Items(ctx, state.ID, in.ItemsOffset, in.ItemsLimit)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range items {
 			one := saga.State{Definition: state.Definition, Hash: state.Hash, Items: map[string]saga.Record{r.Key: r}}
-			d.Items = append(d.Items, sagaItem{Key: r.Key, Data: r.Data, Steps: s.steps(one)})
+			d.Items = append(d.Items, sagaItem{Key: r.Key, Data: s.data(state, r), Steps: s.steps(one)})
 		}
 	}
 	if in.HistoryLimit > 0 {
-		lines, err := s.cfg.Sagas.History(ctx, id, in.HistoryOffset, in.HistoryLimit)
+		lines, err := sagas.History(ctx, state.ID, in.HistoryOffset, in.HistoryLimit)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +294,7 @@ func (s *server) getSaga(ctx context.Context, in *sagaFindInput) (*oneOutput[sag
 			})
 		}
 	}
-	audits, err := s.cfg.Sagas.Audits(ctx, id)
+	audits, err := sagas.Audits(ctx, state.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -256,40 +307,140 @@ func (s *server) getSaga(ctx context.Context, in *sagaFindInput) (*oneOutput[sag
 	return &oneOutput[sagaDetail]{Body: d}, nil
 }
 
-func (s *server) actOnSaga(ctx context.Context, in *sagaActionInput) (*oneOutput[sagaSummary], error) {
-	if s.cfg.Actor == nil {
-		return nil, s.notHere()
-	}
-	if !isID(in.ID) {
-		return nil, saga.ErrNotFound
-	}
-	state, err := s.cfg.Actor.Act(ctx, saga.ID(in.ID), saga.Act{
-		ID: in.Body.ID, Action: saga.Action(in.Body.Action), Node: in.Body.Node, Version: in.Body.Version, By: in.Body.By, Why: in.Body.Why,
-	})
+// drawnItems is how many items a diagram chooses those from that it shows.
+const drawnItems = 500
+
+func (s *server) drawSaga(ctx context.Context, in *sagaDiagramInput) (*textOutput, error) {
+	sagas, state, err := s.find(ctx, in.Party, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &oneOutput[sagaSummary]{Body: summarize(state)}, nil
+	def := s.definition(state.Definition, state.Hash)
+	if def == nil { // another version is drawn with the status alone
+		def = s.definition(state.Definition, "")
+	}
+	if def == nil {
+		return nil, fmt.Errorf("%w: no version of %s is here", saga.ErrUnknownDefinition, state.Definition)
+	}
+	items, err := sagas.Items(ctx, state.ID, 0, drawnItems)
+	if err != nil {
+		return nil, err
+	}
+	state.Items = make(map[string]saga.Record, len(items))
+	for _, r := range items {
+		state.Items[r.Key] = r
+	}
+	return plainText(picture.Instance(def, state)), nil
 }
 
-// steps returns the steps of the records in the state; none where no definition explains them.
+func (s *server) tellSaga(ctx context.Context, in *sagaTimelineInput) (*textOutput, error) {
+	sagas, state, err := s.find(ctx, in.Party, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	history, err := sagas.History(ctx, state.ID, in.HistoryOffset, in.HistoryLimit)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]picture.Line, len(history))
+	for i, l := range history {
+		lines[i] = picture.Line{At: l.At, Version: l.Version, Log: l.Log}
+	}
+	return plainText(picture.Timeline(lines)), nil
+}
+
+func (s *server) drawDefinition(_ context.Context, in *definitionDiagramInput) (*textOutput, error) {
+	def := s.definition(in.Name, in.Hash)
+	if def == nil {
+		return nil, huma.Error404NotFound("there is no such definition, or no such version of it")
+	}
+	return plainText(picture.Mermaid(def)), nil
+}
+
+// explained is a definition with its nodes' descriptions by path.
+type explained struct {
+	def   saga.Any
+	how   saga.Coordination
+	nodes map[string]saga.NodeDescription
+}
+
+func explain(definitions []saga.Any) []explained {
+	all := make([]explained, len(definitions))
+	for i, def := range definitions {
+		all[i] = explained{def: def, how: saga.CoordinationOf(def), nodes: map[string]saga.NodeDescription{}}
+		var add func([]saga.NodeDescription)
+		add = func(nodes []saga.NodeDescription) {
+			for _, n := range nodes {
+				all[i].nodes[n.Path] = n
+				add(n.Nodes)
+			}
+		}
+		add(def.Describe().Nodes)
+	}
+	return all
+}
+
+// explanation finds the definition with that name and hash, or with an empty hash the first with the name; nil if there is none.
+func (s *server) explanation(name, hash string) *explained {
+	for i := range s.explained {
+		if def := s.explained[i].def; def.Name() == name && (hash == "" || def.Hash() == hash) {
+			return &s.explained[i]
+		}
+	}
+	return nil
+}
+
+func (s *server) definition(name, hash string) saga.Any {
+	if e := s.explanation(name, hash); e != nil {
+		return e.def
+	}
+	return nil
+}
+
+// data is a record's as JSON. What no definition here can read is shown if it is JSON by itself.
+func (s *server) data(state saga.State, r saga.Record) json.RawMessage {
+	if def := s.definition(state.Definition, state.Hash); def != nil {
+		text, err := saga.DataJSON(def, r)
+		if err != nil {
+			return nil
+		}
+		return text
+	}
+	if json.Valid(r.Data) {
+		return r.Data
+	}
+	return nil
+}
+
+// steps returns the nodes of the records in the state; none where no definition explains them.
 func (s *server) steps(state saga.State) []sagaStep {
 	steps := []sagaStep{}
-	for _, def := range s.cfg.Definitions {
-		if def.Name() != state.Definition || def.Hash() != state.Hash {
-			continue
-		}
-		for _, n := range saga.View(def, state) {
-			steps = append(steps, stepOf(n))
-		}
+	e := s.explanation(state.Definition, state.Hash)
+	if e == nil {
+		return steps
+	}
+	for _, n := range saga.View(e.def, state) {
+		steps = append(steps, stepOf(n, e.nodes[withoutNumbers(n.Path)]))
 	}
 	return steps
 }
 
-func stepOf(n saga.NodeView) sagaStep {
+// withoutNumbers is the path in the definition of an instance's node: "rooms/room" of "rooms[3]/room".
+func withoutNumbers(path string) string {
+	for {
+		before, rest, found := strings.Cut(path, "[")
+		if !found {
+			return path
+		}
+		_, after, _ := strings.Cut(rest, "]")
+		path = before + after
+	}
+}
+
+func stepOf(n saga.NodeView, d saga.NodeDescription) sagaStep {
 	step := sagaStep{
-		Path: n.Path, Class: string(n.Class), Phase: string(n.State.Phase),
-		Attempt: n.State.Attempt, Stuck: n.State.Stuck, Reason: n.State.Reason,
+		Path: n.Path, Kind: string(n.Kind), Class: string(n.Class), Service: d.Service, Phase: string(n.State.Phase),
+		Attempt: n.State.Attempt, Stuck: n.State.Stuck, Reason: n.State.Reason, Kept: n.State.Signal != nil,
 	}
 	if n.State.Phase == saga.PhaseIdle {
 		step.Phase = "idle"
@@ -297,15 +448,25 @@ func stepOf(n saga.NodeView) sagaStep {
 	if n.State.Due > 0 {
 		step.Due = time.UnixMilli(n.State.Due).UTC()
 	}
+	if taken := n.State.Taken; taken > 0 {
+		step.Taken = []string{"then", "else"}[taken-1]
+	}
 	if f := n.State.Fan; f != nil {
-		step.Fan = &sagaFan{Total: f.Total, Started: f.Started, Active: f.Active, Failed: f.Failed}
+		step.Fan = &sagaFan{Total: f.Total, Started: f.Started, Active: f.Active, Failed: f.Failed, Tolerates: d.Tolerate}
 	}
 	return step
 }
 
-func summarize(s saga.State) sagaSummary {
-	return sagaSummary{
-		ID: string(s.ID), Definition: s.Definition, Hash: s.Hash, Key: s.Key, State: string(s.Status), Reason: s.Reason,
-		Version: s.Version, Pivoted: s.Pivoted, Stuck: s.Stuck, Orphaned: s.Orphaned, Started: s.Started, Updated: s.Updated,
+func (s *server) summarize(state saga.State) sagaSummary {
+	summary := sagaSummary{
+		ID: string(state.ID), Definition: state.Definition, Hash: state.Hash, Key: state.Key, State: string(state.Status), Reason: state.Reason,
+		Version: state.Version, Pivoted: state.Pivoted, Stuck: state.Stuck, Orphaned: state.Orphaned, Started: state.Started, Updated: state.Updated,
 	}
+	if e := s.explanation(state.Definition, state.Hash); e != nil {
+		summary.Coordination = "orchestrated"
+		if e.how.Choreographed {
+			summary.Coordination = "choreographed"
+		}
+	}
+	return summary
 }

@@ -22,6 +22,8 @@ type sagas struct {
 	asked coordinator.ListQuery
 	acts  []saga.Act
 	err   error
+
+	pauses []coordinator.Pause // newest first
 }
 
 // newSagas returns the registration of a campaign with two participants, the first of which is under way.
@@ -87,7 +89,26 @@ func (s *sagas) Audits(context.Context, saga.ID) ([]coordinator.AuditEntry, erro
 	}}}, nil
 }
 
-func (s *sagas) PauseHistory(context.Context, int, int) ([]coordinator.Pause, error) { return nil, nil }
+func (s *sagas) PauseHistory(_ context.Context, offset, limit int) ([]coordinator.Pause, error) {
+	return slice(s.pauses, offset, limit), s.err
+}
+
+func (s *sagas) Pause(_ context.Context, definition, by, why string) error {
+	if definition != "" && definition != registration.Name {
+		return fmt.Errorf("%w: %q", saga.ErrUnknownDefinition, definition)
+	}
+	s.pauses = append([]coordinator.Pause{{Definition: definition, At: now, By: by, Why: why}}, s.pauses...)
+	return nil
+}
+
+func (s *sagas) Resume(_ context.Context, definition string, rate int, by, why string) error {
+	for i := range s.pauses {
+		if p := &s.pauses[i]; p.Definition == definition && !p.Done {
+			p.Released, p.ReleasedBy, p.ReleasedWhy, p.Rate, p.Done = now, by, why, rate, rate == 0
+		}
+	}
+	return nil
+}
 
 func (s *sagas) Act(_ context.Context, id saga.ID, act saga.Act) (saga.State, error) {
 	if id != s.state.ID {
@@ -106,7 +127,7 @@ func newSagaSite(t *testing.T) (*site, *sagas) {
 	t.Helper()
 	stored := newSagas(t)
 	return newSite(t, func(c *web.Config) {
-		c.Sagas, c.Actor, c.Definitions = stored, stored, []saga.Any{registration.Define()}
+		c.Sagas, c.Actor, c.Pauser, c.Definitions = stored, stored, stored, []saga.Any{registration.Define()}
 	}), stored
 }
 

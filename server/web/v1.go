@@ -183,7 +183,7 @@ func (s *server) repeatedCampaign(ctx context.Context, cmd campaign.Register) (*
 		return nil, err
 	}
 	var stored registration.Registration
-	if err := json.Unmarshal(state.Root.Data, &stored); err != nil {
+	if err := json.Unmarshal(s.data(state, state.Root), &stored); err != nil {
 		return nil, fmt.Errorf("web: saga %s: %w", id, err)
 	}
 	status := campaign.Pending

@@ -1,8 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +46,7 @@ type server struct {
 	campaigns reads[campaign.View]
 	partners  reads[partner.View]
 	events    reads[tracking.View]
+	explained []explained
 }
 
 // New returns the handler of c's services, which is safe for concurrent use and has nothing to be closed. A configuration that
@@ -50,7 +56,7 @@ func New(c Config) (http.Handler, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: c, mux: http.NewServeMux()}
+	s := &server{cfg: c, mux: http.NewServeMux(), explained: explain(c.Definitions)}
 	s.api = humago.New(s.mux, apiConfig(c.Version))
 	s.api.UseMiddleware(s.bound)
 	s.campaigns, s.partners, s.events = campaignReads(c.Campaigns), partnerReads(c.Partners), eventReads(c.Events)
@@ -60,11 +66,9 @@ func New(c Config) (http.Handler, error) {
 		s.mountV1()
 	}
 	s.mountServices()
-	switch {
-	case c.Sagas != nil:
+	if c.Sagas != nil || len(c.Parties) > 0 || c.serves(BFF) {
 		s.mountSagas()
-	case c.serves(BFF):
-		s.mountSagasElsewhere()
+		s.mountOperators()
 	}
 	if err := s.mountDocs(); err != nil {
 		return nil, err
@@ -168,4 +172,80 @@ func (s *server) mountOperations() {
 		}
 		return ok(), nil
 	})
+}
+
+// mountDocs adds the OpenAPI document and a page that lists its operations. It comes last: the document is made once.
+func (s *server) mountDocs() error {
+	document := s.api.OpenAPI()
+	if detail := document.Components.Schemas.Map()["ErrorDetail"]; detail != nil {
+		delete(detail.Properties, "value") // we do not repeat what was sent
+	}
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("web: encode the OpenAPI document: %w", err)
+	}
+	page, err := docsPage(document)
+	if err != nil {
+		return fmt.Errorf("web: make the documentation: %w", err)
+	}
+	s.mux.HandleFunc("GET "+pathOpenAPI, serve("application/json", text))
+	s.mux.HandleFunc("GET "+pathDocs, serve("text/html; charset=utf-8", page))
+	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, pathDocs, http.StatusFound)
+	})
+	return nil
+}
+
+func serve(contentType string, body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(body) // a client that has gone
+	}
+}
+
+type docsLine struct {
+	Tag, Method, Path, Summary string
+}
+
+const docsTemplate = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding:.1rem 1rem .1rem 0;vertical-align:top}code{white-space:nowrap}</style>
+</head>
+<body>
+<h1>{{.Title}}</h1>
+<p>{{.Description}}</p>
+<p>All about bodies and answers is in the <a href="{{.OpenAPI}}">OpenAPI document</a>.</p>
+<table>
+{{range .Lines}}<tr><td>{{.Tag}}</td><td><code>{{.Method}}</code></td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
+{{end}}</table>
+</body>
+</html>
+`
+
+// docsPage is plain HTML: it needs neither scripts nor the Internet.
+func docsPage(document *huma.OpenAPI) ([]byte, error) {
+	parsed, err := template.New("docs").Parse(docsTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var lines []docsLine
+	for path, item := range document.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete} {
+			if op != nil {
+				lines = append(lines, docsLine{Tag: op.Tags[0], Method: op.Method, Path: path, Summary: op.Summary})
+			}
+		}
+	}
+	slices.SortFunc(lines, func(a, b docsLine) int {
+		return strings.Compare(a.Tag+" "+a.Path+" "+a.Method, b.Tag+" "+b.Path+" "+b.Method)
+	})
+	var b bytes.Buffer
+	err = parsed.Execute(&b, map[string]any{
+		"Title": document.Info.Title, "Description": document.Info.Description, "OpenAPI": pathOpenAPI, "Lines": lines,
+	})
+	return b.Bytes(), err
 }
