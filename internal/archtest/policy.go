@@ -44,7 +44,7 @@ func layers() []layer {
 		{dir: "saga/coordinator", module: []string{"saga", "messaging", "messaging/outbox", "messaging/inbox"}, vendor: []string{uuid, backoff}},
 		{dir: "saga/memsaga", module: sagas},
 		{dir: "saga/sqlsaga", module: append(sagas, "messaging/sqlmsg", "internal/sqldb"), vendor: []string{sqlx, goose}},
-		{dir: "saga/sagatest", module: []string{"saga/...", "messaging/..."}, vendor: []string{uuid}},
+		{dir: "saga/sagatest/...", module: []string{"saga/...", "messaging/..."}, vendor: []string{uuid}},
 		// Messaging: relay, barrier and drivers.
 		{dir: "messaging/outbox", module: []string{"messaging"}, vendor: []string{backoff}},
 		{dir: "messaging/inbox", module: []string{"messaging", "messaging/outbox"}, vendor: []string{uuid, backoff}},
