@@ -145,12 +145,11 @@ type Part[D any] struct{ apply func(*node) }
 func part[D any](slot string, missing bool, taken func(*step) bool, set func(*step)) Part[D] {
 	return Part[D]{apply: func(n *node) {
 		if n.step == nil {
-			n.flaws = append(n.flaws, "has a "+slot+": only steps have one")
+			n.flaws = append(n.flaws, "has the part "+slot+": only steps have it")
 			return
 		}
 		if missing {
-			n.flaws = append(n.flaws, "has a "+slot+" without a function: give it one")
-			return
+			n.flaws = append(n.flaws, "its "+slot+" has no function: give it one")
 		}
 		if taken(n.step) {
 			n.flaws = append(n.flaws, "has more than one "+slot+": keep one")

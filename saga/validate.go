@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// startFault is what is wrong with a [StartOn] that is not at the top.
+const startFault = "has a StartOn: only a definition as a whole is started, put it at the top"
+
 // maxName bounds a node's and a definition's name, in bytes.
 const maxName = 64
 
@@ -31,10 +34,15 @@ func validate(name string, tree *scope) []error {
 		c.faultf("", "the definition's name %q %s", name, fault)
 	}
 	c.scope(tree)
+	starts := map[reflect.Type]bool{}
 	for _, s := range tree.starts {
 		if s.typ.Kind() != reflect.Struct {
 			c.faultf("", "starts on %s: events are plain structs", s.typ)
 		}
+		if starts[s.typ] {
+			c.faultf("", "starts twice on %s: keep one", s.typ)
+		}
+		starts[s.typ] = true
 	}
 	return c.faults
 }
@@ -59,7 +67,7 @@ func (c *checker) scope(s *scope) {
 		c.faultf(s.path, "its data type %s cannot be stored as JSON: %v", s.typ, err)
 	}
 	if s.path != "" && len(s.starts) > 0 {
-		c.faultf(s.path, "has a StartOn: only a definition as a whole is started, put it at the top")
+		c.faultf(s.path, startFault)
 	}
 	c.group(s.root)
 }
@@ -72,6 +80,10 @@ func (c *checker) group(n *node) {
 	}
 	names := map[string]bool{}
 	for _, kid := range n.kids {
+		if kid.kind == kindStart {
+			c.faultf(n.path, startFault)
+			continue
+		}
 		if fault := nameFault(kid.name); fault != "" {
 			c.faultf(kid.path, "the name %q %s", kid.name, fault)
 		}
@@ -97,8 +109,6 @@ func (c *checker) node(n *node) {
 		c.wait(n)
 	case KindSleep:
 		c.flaws(n)
-	case kindStart:
-		c.faultf(n.path, "is a StartOn: only a definition as a whole is started, put it at the top")
 	default:
 		c.group(n)
 	}
