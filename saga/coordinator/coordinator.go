@@ -22,11 +22,13 @@ type Coordinator struct {
 	matched  map[string]bool     // the hashes of definitions with payload matching
 	listens  bool                // there is one that matches by payload or starts on an event
 	pauses   atomic.Int64        // counts what was paused and released here
-	relay    *outbox.Relay
-	ownRelay bool
-	router   *messaging.Router
-	requests chan []*request
-	waiters  waiters
+	// pauseTurn has Pause and Resume look and write one after the other.
+	pauseTurn sync.Mutex
+	relay     *outbox.Relay
+	ownRelay  bool
+	router    *messaging.Router
+	requests  chan []*request
+	waiters   waiters
 
 	lifecycle sync.Mutex
 	running   bool

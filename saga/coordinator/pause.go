@@ -22,13 +22,15 @@ const maxRate = 1_000_000
 // recorded, time-outs and timers stand still. It takes effect here with the next commit, in other processes within a second. What
 // is paused already stays as it is. Errors: [ErrUnwanted], [saga.ErrUnknownDefinition].
 func (c *Coordinator) Pause(ctx context.Context, definition, by, why string) error {
-	open, err := c.pauseOf(ctx, definition, by, why)
-	if err != nil || open != nil && open.Released.IsZero() {
+	c.pauseTurn.Lock()
+	defer c.pauseTurn.Unlock()
+	open, err := c.pausesOf(ctx, definition, by, why)
+	if err != nil || slices.ContainsFunc(open, func(p Pause) bool { return p.Released.IsZero() }) {
 		return err
 	}
-	if open != nil { // it is being released: what is left of that waits for the next release
-		open.Done = true
-		if err := c.setPause(ctx, *open); err != nil {
+	for _, p := range open { // it is being released: what is left of that waits for the next release
+		p.Done = true
+		if err := c.setPause(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -42,18 +44,28 @@ func (c *Coordinator) Resume(ctx context.Context, definition string, rate int, b
 	if rate < 0 {
 		return fmt.Errorf("%w: the rate %d is negative: use 0 to release everything at once", ErrUnwanted, rate)
 	}
-	open, err := c.pauseOf(ctx, definition, by, why)
-	if err != nil || open == nil {
+	c.pauseTurn.Lock()
+	defer c.pauseTurn.Unlock()
+	open, err := c.pausesOf(ctx, definition, by, why)
+	if err != nil {
 		return err
 	}
-	open.Released, open.ReleasedBy, open.ReleasedWhy, open.Rate, open.Done = c.now(), by, why, min(rate, maxRate), rate == 0
-	return c.setPause(ctx, *open)
+	for i, p := range open {
+		p.Released, p.ReleasedBy, p.ReleasedWhy, p.Rate, p.Done = c.now(), by, why, min(rate, maxRate), rate == 0
+		if i > 0 { // two processes paused it at the same time: one release goes for both
+			p.Rate, p.Done = 0, true
+		}
+		if err := c.setPause(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Coordinator) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Microsecond) }
 
-// pauseOf checks the request and returns the definition's pause that is not done, or nil.
-func (c *Coordinator) pauseOf(ctx context.Context, definition, by, why string) (*Pause, error) {
+// pausesOf checks the request and returns the definition's pauses that are not done: one, unless two processes paused it at the same time.
+func (c *Coordinator) pausesOf(ctx context.Context, definition, by, why string) ([]Pause, error) {
 	if by == "" || why == "" {
 		return nil, fmt.Errorf("%w: the fields by and why are required: say who acts and for what reason", ErrUnwanted)
 	}
@@ -68,12 +80,7 @@ func (c *Coordinator) pauseOf(ctx context.Context, definition, by, why string) (
 	if err != nil {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
-	for i := range pauses {
-		if pauses[i].Definition == definition {
-			return &pauses[i], nil
-		}
-	}
-	return nil, nil //nolint:nilnil // it is not paused
+	return slices.DeleteFunc(pauses, func(p Pause) bool { return p.Definition != definition }), nil
 }
 
 func (c *Coordinator) setPause(ctx context.Context, p Pause) error {
