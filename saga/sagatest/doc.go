@@ -11,7 +11,7 @@
 // often, from its seed, so that a seed is the same schedule each time. Thousands take about a second.
 //
 // Participants are made up: each stands behind the barrier of package inbox, does what it is told and answers with the events that
-// the step declares, their fields filled by reflection. [Handle] puts a function of yours in the place of one, [Start] and [Signal] make the
+// the step declares. Their fields are those of the command with the same name and type, or else filled by reflection. [Handle] puts a function of yours in the place of one, [Start] and [Signal] make the
 // data that the saga gets from outside. [Always] and [Finally] add rules of your own; [World] gives each schedule fresh participants.
 //
 // # What is judged

@@ -225,6 +225,18 @@ func TestExploreMakesUpData(t *testing.T) {
 	}
 }
 
+// TestExploreRepliesEcho shows that made-up participants say again what the command said, such as an id.
+func TestExploreRepliesEcho(t *testing.T) {
+	t.Parallel()
+	type booked struct{ Trip, Seat string }
+	def := saga.MustDefine("trip", saga.Step("flight",
+		saga.Do(func(t trip) bookFlight { return bookFlight{Trip: t.ID} }),
+		saga.On(func(t *trip, e booked) { t.ID, t.Seat = e.Trip, e.Seat }),
+		saga.Undo(func(t trip) cancelFlight { return cancelFlight{Trip: t.ID} }),
+	), pay())
+	sagatest.Explore(t, def, sagatest.Schedules(200), sagatest.Without(sagatest.EmptyReplies))
+}
+
 // TestExploreSignals shows the signals of a test's own: early, in time, twice, late and never.
 func TestExploreSignals(t *testing.T) {
 	t.Parallel()

@@ -152,7 +152,7 @@ func (g *grower) start(r *rand.Rand, depth int) bag {
 	return b
 }
 
-const randomDefinitions = 25
+const randomDefinitions = 10
 
 // TestExploreRandomDefinitions shows that sound definitions of any shape give no finding.
 func TestExploreRandomDefinitions(t *testing.T) {

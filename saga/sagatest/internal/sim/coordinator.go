@@ -265,7 +265,9 @@ func (r *run) notice(after saga.State, effects []saga.Effect) {
 func (r *run) noticeLog(l saga.Log, after saga.State) {
 	switch l.Kind {
 	case saga.LogTimedOut:
-		r.reached[reachedUnknown] = true
+		if l.Direction == saga.DoDirection {
+			r.reached[reachedUnknown] = true
+		}
 		r.tell("%s: %s", l.Node, cmp.Or(l.Detail, "given up"))
 	case saga.LogAborted:
 		r.tell("the saga is aborted: %s", l.Detail)

@@ -102,7 +102,7 @@ func (x *Explorer) Explore() (*Finding, error) {
 	if x.Seed != nil {
 		first, last = *x.Seed, *x.Seed
 	}
-	for seed := first; seed <= last; seed++ {
+	for seed := first; ; seed++ {
 		r, err := x.run(seed, nil, false)
 		if err != nil {
 			return nil, err
@@ -111,8 +111,10 @@ func (x *Explorer) Explore() (*Finding, error) {
 			return x.simplest(r, last)
 		}
 		x.count(r)
+		if seed == last {
+			return nil, nil
+		}
 	}
-	return nil, nil
 }
 
 // simplest looks for a schedule that shows what was found, and perhaps not as much else: among the next ones, too.
@@ -120,8 +122,8 @@ func (x *Explorer) simplest(failed *run, last uint64) (*Finding, error) {
 	const schedules, enough = 100, 8
 	budget := shrinkEvents
 	seed, needed := failed.seed, x.shrink(failed, &budget)
-	last = min(last, seed+schedules)
-	for next, found := seed+1, 1; next <= last && found < enough && len(needed) > 1 && budget > 0; next++ {
+	for next, found := seed, 1; next < last && next-failed.seed < schedules && found < enough && len(needed) > 1 && budget > 0; {
+		next++
 		r, err := x.run(next, nil, false)
 		if err != nil {
 			return nil, err
@@ -149,7 +151,7 @@ func (x *Explorer) simplest(failed *run, last uint64) (*Finding, error) {
 }
 
 // shrinkEvents bounds how much may happen, in all runs together, until the schedule that is shown is small.
-const shrinkEvents = 200_000
+const shrinkEvents = 60_000
 
 // shrink drops what went otherwise than well, in ever smaller portions, as long as the same rule is broken, and returns what is needed.
 func (x *Explorer) shrink(failed *run, budget *int) []string {

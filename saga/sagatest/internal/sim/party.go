@@ -173,7 +173,7 @@ func (r *run) handle(p *party, c saga.Send, tries int) error {
 		mine.entry = &inbox.Entry{Epoch: c.Epoch, Outcome: messaging.Failure}
 		mine.event = unable{Why: "not now"}
 		if c.Direction == saga.DoDirection {
-			mine.event = r.event(p.failure, eventPoint(c))
+			mine.event = r.reply(p.failure, c)
 		}
 		r.tell("%s refuses %s: %s", c.Node, c.Direction, r.show(mine.event))
 		return nil
@@ -206,7 +206,7 @@ func (r *run) carryOut(p *party, c saga.Send) (event any, outcome messaging.Outc
 	h, given := r.world.Handlers[reflect.TypeOf(c.Command)]
 	if !given {
 		if c.Direction == saga.DoDirection {
-			return r.event(p.success, eventPoint(c)), messaging.Success, nil
+			return r.reply(p.success, c), messaging.Success, nil
 		}
 		event := r.ack(p.spot, undone{}, c)
 		if p.Acknowledged == saga.ByFailureEvent {
@@ -246,17 +246,34 @@ func (r *run) event(t reflect.Type, point string) any {
 	return r.value(t, point)
 }
 
-func eventPoint(c saga.Send) string {
-	return fmt.Sprintf("event %s %s e%d", c.Direction, c.Node, c.Epoch)
+// reply makes up the event that answers the command. What the command says under the same name it says again, as participants do
+// with ids.
+func (r *run) reply(t reflect.Type, c saga.Send) any {
+	event := reflect.New(t).Elem()
+	event.Set(reflect.ValueOf(r.event(t, fmt.Sprintf("event %s %s e%d", c.Direction, c.Node, c.Epoch))))
+	if event.IsZero() {
+		return event.Interface()
+	}
+	command := reflect.ValueOf(c.Command)
+	for field, v := range event.Fields() {
+		same, ok := command.Type().FieldByName(field.Name)
+		if !ok || !field.IsExported() || len(same.Index) > 1 || same.Type != field.Type {
+			continue
+		}
+		if said := command.FieldByIndex(same.Index); !said.IsZero() {
+			v.Set(said)
+		}
+	}
+	return event.Interface()
 }
 
 // ack makes up the event that acknowledges an undo.
 func (r *run) ack(s *spot, undeclared any, c saga.Send) any {
 	switch s.Acknowledged {
 	case saga.ByUndoneEvent:
-		return r.event(s.undone, eventPoint(c))
+		return r.reply(s.undone, c)
 	case saga.ByFailureEvent:
-		return r.event(s.failure, eventPoint(c))
+		return r.reply(s.failure, c)
 	default:
 		return undeclared
 	}
