@@ -152,6 +152,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		close(c.closed)
 		return fmt.Errorf("coordinator: take up parked instances: %w", err)
 	}
+	pauses, err := c.cfg.Store.Pauses(ctx) // before anything is sent
+	if err != nil {
+		close(c.closed)
+		return fmt.Errorf("coordinator: read the pauses: %w", err)
+	}
 
 	// What feeds stops before what it feeds: the router, then the loop, then the relay.
 	loopCtx, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
@@ -161,7 +166,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	loopDone := make(chan struct{})
 	go func() {
 		defer close(loopDone)
-		c.loop(loopCtx)
+		c.loop(loopCtx, pauses)
 	}()
 	relayDone := goRun(func() error {
 		if !c.ownRelay {
@@ -175,7 +180,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 			return nil
 		}
 	})
-	err := c.router.Run(ctx)
+	err = c.router.Run(ctx)
 	stopLoop()
 	<-loopDone
 	stopRelay()

@@ -25,6 +25,16 @@ type hookedStore struct {
 	load   func() error
 	commit func([]coordinator.Change) error
 	adopt  func() error
+	pauses func() error
+}
+
+func (s *hookedStore) Pauses(ctx context.Context) ([]coordinator.Pause, error) {
+	if s.pauses != nil {
+		if err := s.pauses(); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.Pauses(ctx)
 }
 
 func (s *hookedStore) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {

@@ -23,11 +23,12 @@ const (
 
 // loop is the coordinator's one goroutine that decides: it takes what has arrived, without waiting for more,
 // and commits it together. While it commits, the next batch gathers.
-func (c *Coordinator) loop(ctx context.Context) {
+func (c *Coordinator) loop(ctx context.Context, pauses []Pause) {
 	defer close(c.closed)
 	now := c.cfg.Now()
 	// Look at once: an earlier run may have left something due.
 	l := &loop{c: c, wake: now, adopt: now.Add(c.cfg.Recheck), unusable: map[string]bool{}}
+	l.pausing.all = pauses
 	work := context.WithoutCancel(ctx) // what was taken is finished
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -42,7 +43,12 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.gather()
-		l.refreshPauses(work)
+		if err := l.refreshPauses(work); err != nil {
+			l.fail(work, l.batch, err)
+			l.batch = nil
+			l.rest(failurePause)
+			continue
+		}
 		l.adoptOrphans(work)
 		l.tickDue(work)
 		if len(l.batch) > 0 {
@@ -73,7 +79,12 @@ func (l *loop) sleep() time.Duration {
 	if len(l.carry) > 0 {
 		return 0
 	}
-	return max(0, min(l.wake.Sub(l.c.cfg.Now()), l.c.cfg.Recheck))
+	now := l.c.cfg.Now()
+	rest := min(l.wake.Sub(now), l.c.cfg.Recheck)
+	if len(l.pausing.all) > 0 { // another process may end a pause, and is not told what this one holds
+		rest = min(rest, l.pausing.read.Add(pauseCheck).Sub(now))
+	}
+	return max(0, rest)
 }
 
 // take adds requests to the batch. None at all ask for a look at the store.
@@ -180,10 +191,15 @@ func (l *loop) process(ctx context.Context) {
 	if some {
 		rest = failurePause
 	}
-	if l.wake.Before(now.Add(rest)) {
-		l.wake = now.Add(rest)
-	}
+	l.rest(rest)
 	l.wakeAt(now.Add(pause))
+}
+
+// rest leaves due records alone for so long.
+func (l *loop) rest(pause time.Duration) {
+	if until := l.c.cfg.Now().Add(pause); l.wake.Before(until) {
+		l.wake = until
+	}
 }
 
 // attempt does all of the batch or returns why nothing of it was done.
@@ -262,6 +278,9 @@ func byInstance(batch []*request) [][]*request {
 }
 
 func (l *loop) fail(ctx context.Context, batch []*request, err error) {
+	if len(batch) == 0 {
+		return
+	}
 	l.c.cfg.Logger.ErrorContext(ctx, "coordinator: commit", "error", err, "saga", batch[0].id, "inputs", len(batch))
 	for _, r := range batch {
 		r.answer(saga.State{}, err)

@@ -25,21 +25,23 @@ func (c *Coordinator) Pause(ctx context.Context, definition, by, why string) err
 	c.pauseTurn.Lock()
 	defer c.pauseTurn.Unlock()
 	open, err := c.pausesOf(ctx, definition, by, why)
-	if err != nil || slices.ContainsFunc(open, func(p Pause) bool { return p.Released.IsZero() }) {
+	if err != nil || held(open, definition) {
 		return err
 	}
-	for _, p := range open { // it is being released: what is left of that waits for the next release
-		p.Done = true
-		if err := c.setPause(ctx, p); err != nil {
-			return err
+	at := c.now()
+	for i := range open { // what is left of its release waits for the next one
+		open[i].Done = true
+		if !at.After(open[i].At) {
+			at = open[i].At.Add(time.Microsecond)
 		}
 	}
-	return c.setPause(ctx, Pause{Definition: definition, At: c.now(), By: by, Why: why})
+	// The new one comes first, so that nothing slips through between the two.
+	return c.setPauses(ctx, append([]Pause{{Definition: definition, At: at, By: by, Why: why}}, open...)...)
 }
 
-// Resume ends the pause of the named definition, or with "" that of all definitions, and releases what was held: rate records a second by this
-// coordinator, the earliest first, or with 0 everything at once. A definition that is not paused stays as it is. Errors: [ErrUnwanted],
-// [saga.ErrUnknownDefinition].
+// Resume ends the pause of the named definition, or with "" that of all definitions, and releases what was held: rate records a second
+// by each coordinator of the store, the earliest first, or with 0 everything at once. A definition that is not paused stays as it is. Errors:
+// [ErrUnwanted], [saga.ErrUnknownDefinition].
 func (c *Coordinator) Resume(ctx context.Context, definition string, rate int, by, why string) error {
 	if rate < 0 {
 		return fmt.Errorf("%w: the rate %d is negative: use 0 to release everything at once", ErrUnwanted, rate)
@@ -47,24 +49,20 @@ func (c *Coordinator) Resume(ctx context.Context, definition string, rate int, b
 	c.pauseTurn.Lock()
 	defer c.pauseTurn.Unlock()
 	open, err := c.pausesOf(ctx, definition, by, why)
-	if err != nil {
+	if err != nil || len(open) == 0 {
 		return err
 	}
-	for i, p := range open {
-		p.Released, p.ReleasedBy, p.ReleasedWhy, p.Rate, p.Done = c.now(), by, why, min(rate, maxRate), rate == 0
-		if i > 0 { // two processes paused it at the same time: one release goes for both
-			p.Rate, p.Done = 0, true
-		}
-		if err := c.setPause(ctx, p); err != nil {
-			return err
-		}
+	for i := range open { // there are several after two paused at the same time: the newest stands for all
+		newest := i == len(open)-1
+		open[i].Released, open[i].ReleasedBy, open[i].ReleasedWhy = c.now(), by, why
+		open[i].Rate, open[i].Done = min(rate, maxRate), rate == 0 || !newest
 	}
-	return nil
+	return c.setPauses(ctx, open...)
 }
 
 func (c *Coordinator) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Microsecond) }
 
-// pausesOf checks the request and returns the definition's pauses that are not done: one, unless two processes paused it at the same time.
+// pausesOf checks the request and returns the definition's pauses that are not done, which is one at most as a rule.
 func (c *Coordinator) pausesOf(ctx context.Context, definition, by, why string) ([]Pause, error) {
 	if by == "" || why == "" {
 		return nil, fmt.Errorf("%w: the fields by and why are required: say who acts and for what reason", ErrUnwanted)
@@ -80,12 +78,14 @@ func (c *Coordinator) pausesOf(ctx context.Context, definition, by, why string) 
 	if err != nil {
 		return nil, fmt.Errorf("coordinator: %w", err)
 	}
-	return slices.DeleteFunc(pauses, func(p Pause) bool { return p.Definition != definition }), nil
+	return slices.DeleteFunc(slices.Clone(pauses), func(p Pause) bool { return p.Definition != definition }), nil
 }
 
-func (c *Coordinator) setPause(ctx context.Context, p Pause) error {
-	if err := c.cfg.Store.SetPause(ctx, p); err != nil {
-		return fmt.Errorf("coordinator: %w", err)
+func (c *Coordinator) setPauses(ctx context.Context, all ...Pause) error {
+	for _, p := range all {
+		if err := c.cfg.Store.SetPause(ctx, p); err != nil {
+			return fmt.Errorf("coordinator: %w", err)
+		}
 	}
 	c.pauses.Add(1)
 	return c.submit(ctx)
@@ -93,12 +93,9 @@ func (c *Coordinator) setPause(ctx context.Context, p Pause) error {
 
 // held reports whether the definition's instances send nothing.
 func held(pauses []Pause, definition string) bool {
-	for _, p := range pauses {
-		if (p.Definition == definition || p.Definition == "") && p.Released.IsZero() && !p.Done {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(pauses, func(p Pause) bool {
+		return (p.Definition == definition || p.Definition == "") && p.Released.IsZero() && !p.Done
+	})
 }
 
 // pausing is what the loop knows of pauses.
@@ -110,18 +107,28 @@ type pausing struct {
 	granted map[string]time.Time
 }
 
-// refreshPauses reads the pauses anew if that is due; on an error it goes on with those that it knows.
-func (l *loop) refreshPauses(ctx context.Context) {
+// refreshPauses reads the pauses anew if that is due. Where the store fails it goes on with those that it knows, unless one was set
+// here since: then the error says that nothing is to be decided.
+func (l *loop) refreshPauses(ctx context.Context) error {
 	now, seen := l.c.cfg.Now(), l.c.pauses.Load()
-	if p := &l.pausing; !p.read.IsZero() && p.seen == seen && now.Sub(p.read) < pauseCheck {
-		return
+	p := &l.pausing
+	if !p.read.IsZero() && p.seen == seen && now.Sub(p.read) < pauseCheck {
+		return nil
 	}
 	all, err := l.c.cfg.Store.Pauses(ctx)
+	p.read = now
 	if err != nil {
 		l.c.cfg.Logger.ErrorContext(ctx, "coordinator: read the pauses", "error", err)
-		return
+		if p.seen == seen {
+			return nil
+		}
+		return fmt.Errorf("coordinator: read the pauses: %w", err)
 	}
-	l.pausing.all, l.pausing.read, l.pausing.seen = all, now, seen
+	if !slices.Equal(all, p.all) {
+		l.wake = now // what was held may be due
+	}
+	p.all, p.seen = all, seen
+	return nil
 }
 
 // dueQueries are the looks at the store that the pauses leave: one for what is not paused, and one for each definition that is
@@ -162,11 +169,12 @@ func (l *loop) grant(p Pause, now time.Time) int {
 	if !known {
 		from = p.Released
 	}
-	if earliest := now.Add(-time.Second); from.Before(earliest) {
+	if earliest := now.Add(-time.Second); false {
 		from = earliest
 	}
-	count := min(int(now.Sub(from)*time.Duration(p.Rate)/time.Second), l.c.cfg.MaxBatch)
-	l.pausing.granted[key] = from.Add(time.Duration(count) * time.Second / time.Duration(p.Rate))
+	rate := max(p.Rate, 1)
+	count := min(int(now.Sub(from)*time.Duration(rate)/time.Second), l.c.cfg.MaxBatch)
+	l.pausing.granted[key] = from.Add(time.Duration(count) * time.Second / time.Duration(rate))
 	return count
 }
 
