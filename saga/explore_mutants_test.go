@@ -10,8 +10,8 @@ import (
 	"github.com/alpespartners/alpespartners/saga"
 )
 
-// answer is what Decide answered, and to what; a mistake changes it.
-type answer struct {
+// decision is what Decide answered, and to what; a mistake changes it.
+type decision struct {
 	def     saga.Any
 	before  saga.State
 	in      saga.Input
@@ -22,13 +22,13 @@ type answer struct {
 }
 
 // mistaken is Decide with a mistake in its answers.
-func mistaken(mistake func(*answer)) decider {
+func mistaken(mistake func(*decision)) decider {
 	return func(def saga.Any, s saga.State, in saga.Input, now time.Time) (saga.State, []saga.Effect, error) {
 		next, effects, err := saga.Decide(def, s, in, now)
 		if err != nil {
 			return next, effects, err
 		}
-		a := &answer{def, s, in, now, next, effects, nil}
+		a := &decision{def, s, in, now, next, effects, nil}
 		mistake(a)
 		if a.err != nil {
 			return s, nil, a.err
@@ -44,8 +44,8 @@ func misled(mistake func(saga.Any, saga.State, saga.Input) saga.Input) decider {
 	}
 }
 
-// further adds what Decide makes of another input to the answer, as part of the same transition.
-func (a *answer) further(in saga.Input) {
+// further adds what Decide makes of another input to the decision, as part of the same transition.
+func (a *decision) further(in saga.Input) {
 	next, effects, err := saga.Decide(a.def, a.next, in, a.now)
 	if err != nil {
 		a.err = err // it may ask for records
@@ -55,8 +55,8 @@ func (a *answer) further(in saga.Input) {
 	a.next, a.effects = next, append(a.effects, effects...)
 }
 
-// send adds a command to the answer.
-func (a *answer) send(node string, d saga.Direction, command any) {
+// send adds a command to the decision.
+func (a *decision) send(node string, d saga.Direction, command any) {
 	a.effects = append(a.effects, first(node, d, command))
 }
 
@@ -65,7 +65,7 @@ func first(node string, d saga.Direction, command any) saga.Effect {
 	return saga.Send{Node: node, Direction: d, Attempt: 1, ID: saga.MessageID("s1", node, d, 0), Command: command}
 }
 
-func (a *answer) has(kind saga.LogKind) bool {
+func (a *decision) has(kind saga.LogKind) bool {
 	return slices.ContainsFunc(a.effects, func(e saga.Effect) bool { l, ok := e.(saga.Log); return ok && l.Kind == kind })
 }
 
@@ -89,12 +89,12 @@ type planted struct {
 // forwardMistakes break the rules that going forward and the decision to abort have.
 func forwardMistakes() []planted {
 	return []planted{
-		{"the second step does not wait for the first", "R1", "three steps", mistaken(func(a *answer) {
+		{"the second step does not wait for the first", "R1", "three steps", mistaken(func(a *decision) {
 			if !a.before.Exists() {
 				a.send("b", saga.DoDirection, doIt{Step: "b"})
 			}
 		})},
-		{"a resend is another message", "R1", "a step", mistaken(func(a *answer) {
+		{"a resend is another message", "R1", "a step", mistaken(func(a *decision) {
 			for i, e := range a.effects {
 				if s, ok := e.(saga.Send); ok && s.Attempt > 1 {
 					s.ID = strings.ToUpper(s.ID)
@@ -102,32 +102,32 @@ func forwardMistakes() []planted {
 				}
 			}
 		})},
-		{"what was refused is undone", "R2", "three steps", mistaken(func(a *answer) {
+		{"what was refused is undone", "R2", "three steps", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && a.has(saga.LogRefused) {
 				a.send(r.Node, saga.UndoDirection, undoIt{Step: r.Node})
 			}
 		})},
-		{"a late success lets the saga go on", "R3", "three steps", mistaken(func(a *answer) {
+		{"a late success lets the saga go on", "R3", "three steps", mistaken(func(a *decision) {
 			if a.has(saga.LogLate) && a.in.(saga.Reply).Node == "a" {
 				a.send("b", saga.DoDirection, doIt{Step: "b"})
 			}
 		})},
-		{"the decision to abort is taken back", "R3", "a step", mistaken(func(a *answer) {
+		{"the decision to abort is taken back", "R3", "a step", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && a.before.Reversing && r.Outcome == saga.Success {
 				a.next.Reversing = false
 			}
 		})},
-		{"a fan-out does not wait for its other items", "R9", "a fan-out", mistaken(func(a *answer) {
+		{"a fan-out does not wait for its other items", "R9", "a fan-out", mistaken(func(a *decision) {
 			if a.has(saga.LogRefused) {
 				a.further(saga.Act{ID: "hasty", Action: saga.Cancel, By: "a", Why: "mistake"})
 			}
 		})},
-		{"another item is started after a failure", "R9", "a fan-out, one at a time", mistaken(func(a *answer) {
+		{"another item is started after a failure", "R9", "a fan-out, one at a time", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && r.Node == "f[0]/a" && a.has(saga.LogRefused) {
 				a.effects = slices.Insert(a.effects, 0, first("f[1]/a", saga.DoDirection, doIt{Step: "a"}))
 			}
 		})},
-		{"the other branch goes on after a failure", "R9", "a parallel of a sequence", mistaken(func(a *answer) {
+		{"the other branch goes on after a failure", "R9", "a parallel of a sequence", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && r.Node == "p/s/a" && a.has(saga.LogSucceeded) {
 				if viewed(a.def, a.before, "p/d").Phase == saga.PhaseRefused {
 					a.effects = slices.Insert(a.effects, 0, first("p/s/n", saga.DoDirection, doIt{Step: "n"}))
@@ -154,7 +154,7 @@ func forwardMistakes() []planted {
 			}
 			return in
 		})},
-		{"the choice of an If is made again", "R1", "an If that holds", mistaken(func(a *answer) {
+		{"the choice of an If is made again", "R1", "an If that holds", mistaken(func(a *decision) {
 			for i := range a.next.Root.Nodes {
 				if n := &a.next.Root.Nodes[i]; n.Taken == 1 && n.Phase == saga.PhaseDone {
 					n.Taken = 2
@@ -167,12 +167,12 @@ func forwardMistakes() []planted {
 // backwardMistakes break the rules that compensation, parking and the ends have.
 func backwardMistakes() []planted {
 	return []planted{
-		{"everything is undone at once", "R4", "three steps", mistaken(func(a *answer) {
+		{"everything is undone at once", "R4", "three steps", mistaken(func(a *decision) {
 			if a.has(saga.LogAborted) && viewed(a.def, a.next, "a").Phase == saga.PhaseDone {
 				a.send("a", saga.UndoDirection, undoIt{Step: "a", Ref: "ref-a"})
 			}
 		})},
-		{"an undo is dropped and taken for acknowledged", "R4", "three steps", mistaken(func(a *answer) {
+		{"an undo is dropped and taken for acknowledged", "R4", "three steps", mistaken(func(a *decision) {
 			for i, e := range a.effects {
 				if s, ok := e.(saga.Send); ok && s.Direction == saga.UndoDirection && s.Node == "a" {
 					a.effects = slices.Delete(slices.Clone(a.effects), i, i+1)
@@ -181,46 +181,46 @@ func backwardMistakes() []planted {
 				}
 			}
 		})},
-		{"an undo does not wait for the reply that it needs", "R5", "an undo that needs its reply", mistaken(func(a *answer) {
+		{"an undo does not wait for the reply that it needs", "R5", "an undo that needs its reply", mistaken(func(a *decision) {
 			if a.has(saga.LogAborted) && viewed(a.def, a.next, "b").Stuck {
 				a.send("b", saga.UndoDirection, undoIt{Step: "b"})
 			}
 		})},
-		{"a late reply is not recorded", "R5", "three steps", mistaken(func(a *answer) {
+		{"a late reply is not recorded", "R5", "three steps", mistaken(func(a *decision) {
 			if a.has(saga.LogLate) {
 				a.next, a.effects = a.before, nil
 			}
 		})},
-		{"a stuck node is not counted", "R6", "a step", mistaken(func(a *answer) {
+		{"a stuck node is not counted", "R6", "a step", mistaken(func(a *decision) {
 			if a.next.Status == saga.Parked {
 				a.next.Stuck, a.next.Status = 0, saga.Compensating
 			}
 		})},
-		{"an undo is tried for ever", "R6", "a step", mistaken(func(a *answer) {
+		{"an undo is tried for ever", "R6", "a step", mistaken(func(a *decision) {
 			if _, ok := a.in.(saga.Tick); ok && a.has(saga.LogParked) {
 				a.further(saga.Act{ID: "self", Action: saga.Retry, By: "a", Why: "mistake"})
 				a.next.Actions = a.before.Actions
 			}
 		})},
-		{"a record forgets to wake", "R6", "a step", mistaken(func(a *answer) { a.next.Root.Wake = time.Time{} })},
-		{"a pivot that was not answered is taken for refused", "R7", "a pivot and a retriable step", mistaken(func(a *answer) {
+		{"a record forgets to wake", "R6", "a step", mistaken(func(a *decision) { a.next.Root.Wake = time.Time{} })},
+		{"a pivot that was not answered is taken for refused", "R7", "a pivot and a retriable step", mistaken(func(a *decision) {
 			if a.has(saga.LogParked) && viewed(a.def, a.next, "pay").Stuck {
 				a.further(refusal("pay", 0))
 			}
 		})},
-		{"a retriable step that was refused is given up", "R7", "a pivot and a retriable step", mistaken(func(a *answer) {
+		{"a retriable step that was refused is given up", "R7", "a pivot and a retriable step", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && r.Node == "mail" && a.has(saga.LogRefused) {
 				a.next.Reversing = true
 				a.effects = append(a.effects, saga.Log{Kind: saga.LogAborted})
 			}
 		})},
-		{"a late reply reopens what has ended", "R8", "three steps", mistaken(func(a *answer) {
+		{"a late reply reopens what has ended", "R8", "three steps", mistaken(func(a *decision) {
 			if r, ok := a.in.(saga.Reply); ok && a.before.Status == saga.Compensated && r.Direction == saga.DoDirection {
 				a.next.Status = saga.Compensating
 				a.next.Version++
 			}
 		})},
-		{"a tolerated item is not undone", "R4", "a fan-out that tolerates", mistaken(func(a *answer) {
+		{"a tolerated item is not undone", "R4", "a fan-out that tolerates", mistaken(func(a *decision) {
 			for i, e := range a.effects {
 				if s, ok := e.(saga.Send); ok && s.Direction == saga.UndoDirection && a.has(saga.LogTolerated) {
 					a.effects = slices.Delete(slices.Clone(a.effects), i, i+1)
@@ -229,14 +229,14 @@ func backwardMistakes() []planted {
 				}
 			}
 		})},
-		{"a transition has no version", "version", "a step", mistaken(func(a *answer) { a.next.Version = max(1, a.before.Version) })},
+		{"a transition has no version", "version", "a step", mistaken(func(a *decision) { a.next.Version = max(1, a.before.Version) })},
 		{"what is paused is sent", "hold", "a definition that is paused at times", misled(func(_ saga.Any, _ saga.State, in saga.Input) saga.Input {
 			if h, ok := in.(saga.Hold); ok {
 				return h.Input
 			}
 			return in
 		})},
-		{"the answer depends on what was loaded", "determinism", "a fan-out", mistaken(func(a *answer) {
+		{"the decision depends on what was loaded", "determinism", "a fan-out", mistaken(func(a *decision) {
 			if len(a.before.Items) == 1 {
 				a.next.Reason = "mistake"
 			}

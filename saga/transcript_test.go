@@ -120,7 +120,7 @@ func TestTranscripts(t *testing.T) {
 func play(t *testing.T, script string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	s := &stage{out: &out, parties: []*actor{{driver: &driver{t, newWorld(tripSaga())}}}}
+	s := &stage{out: &out, parties: []*player{{driver: &driver{t, newWorld(tripSaga())}}}}
 	for line := range strings.Lines(script) {
 		line = strings.TrimRight(line, "\n")
 		switch {
@@ -139,12 +139,12 @@ func play(t *testing.T, script string) []byte {
 // stage plays the lines of a script on an instance, as one coordinator or as each party of a choreography sees it.
 type stage struct {
 	out     *bytes.Buffer
-	parties []*actor
+	parties []*player
 	paused  bool
 }
 
-// actor is one of those.
-type actor struct {
+// player is one of those.
+type player struct {
 	*driver
 	*stage
 	name string
@@ -187,7 +187,7 @@ func (s *stage) choose(t *testing.T, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &actor{driver: &driver{t, newWorld(part)}, name: service}
+		a := &player{driver: &driver{t, newWorld(part)}, name: service}
 		if service == "" {
 			a.name = "watcher"
 		}
@@ -195,7 +195,7 @@ func (s *stage) choose(t *testing.T, name string) {
 	}
 }
 
-func (s *actor) command(words []string) {
+func (s *player) command(words []string) {
 	verb, arg := words[0], ""
 	if len(words) > 1 {
 		arg = words[1]
@@ -242,7 +242,7 @@ func (s *actor) command(words []string) {
 }
 
 // dataOf reads the words of a start.
-func (s *actor) dataOf(words []string) data {
+func (s *player) dataOf(words []string) data {
 	d := data{}
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")
@@ -259,7 +259,7 @@ func (s *actor) dataOf(words []string) data {
 	return d
 }
 
-func (s *actor) tick(wait time.Duration) {
+func (s *player) tick(wait time.Duration) {
 	ticked := false
 	for end := s.now.Add(wait); ; {
 		keys, next := s.due()
@@ -284,7 +284,7 @@ func (s *actor) tick(wait time.Duration) {
 	}
 }
 
-func (s *actor) input(in saga.Input) {
+func (s *player) input(in saga.Input) {
 	version, status := s.header.Version, s.header.Status
 	if s.paused {
 		in = saga.Hold{Input: in}
@@ -314,7 +314,7 @@ func (s *actor) input(in saga.Input) {
 	}
 }
 
-func (s *actor) effect(e saga.Effect) {
+func (s *player) effect(e saga.Effect) {
 	switch e := e.(type) {
 	case saga.Send:
 		text := "→ " + sendText(e)
@@ -333,7 +333,7 @@ func (s *actor) effect(e saga.Effect) {
 }
 
 // print writes a line with the time since the start.
-func (s *actor) print(text string) {
+func (s *player) print(text string) {
 	if s.name != "" {
 		text = s.name + ": " + text
 	}
