@@ -102,7 +102,7 @@ func (m *machine) backwardEach(r *record, n *node) (bool, error) {
 		m.changed = true
 	}
 	fan, path := st.Fan, r.path(n)
-	count := inPage(n, fan.Started-fan.Reversing, fan.Undoing)
+	count := inPage(n, fan.Started-fan.Reversing, fan.Undoing+fan.Alone)
 	if err := m.prefetch(path, fan.Reversing, fan.Reversing+count); err != nil {
 		return false, err
 	}
@@ -113,6 +113,9 @@ func (m *machine) backwardEach(r *record, n *node) (bool, error) {
 		}
 		m.changed = true
 		fan.Reversing++
+		if item.own().Phase == PhaseUndoing { // it was tolerated: it is taken over as it is
+			fan.Alone--
+		}
 		clean, err := m.reverse(item)
 		if err != nil {
 			return false, err
@@ -126,7 +129,7 @@ func (m *machine) backwardEach(r *record, n *node) (bool, error) {
 	case fan.Reversing == fan.Started && fan.Undoing == 0:
 		st.Phase = PhaseUndone
 		return true, nil
-	case inPage(n, fan.Started-fan.Reversing, fan.Undoing) > 0: // the next page is a transition of its own
+	case inPage(n, fan.Started-fan.Reversing, fan.Undoing+fan.Alone) > 0: // the next page is a transition of its own
 		st.Due = m.now.UnixMilli()
 	}
 	return false, nil

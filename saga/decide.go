@@ -331,6 +331,9 @@ func (m *machine) abort() {
 func (m *machine) finish(status Status, kind LogKind) {
 	m.s.Status = status
 	m.s.Stuck, m.s.Orphaned = 0, false
+	if status != Forced { // what it was parked for in between is not why it ended
+		m.s.Reason = m.s.Root.Nodes[0].Reason
+	}
 	root := m.open[""]
 	if root == nil { // forced by an operator
 		root = m.keep("", m.s.Root, m.def.root())

@@ -274,7 +274,7 @@ func appendState(b []byte, s *saga.State) []byte {
 // How many fields of [saga.NodeState] and [saga.Fan] appendNode knows.
 const (
 	nodeFields = 14
-	fanFields  = 8
+	fanFields  = 9
 )
 
 func appendNode(b []byte, n *saga.NodeState) []byte {
@@ -288,7 +288,7 @@ func appendNode(b []byte, n *saga.NodeState) []byte {
 	b = appendText(b, string(n.Signal))
 	b = append(b, byte(len(n.Early)))
 	if f := n.Fan; f != nil {
-		for _, count := range [fanFields]int{f.Total, f.Created, f.Started, f.Active, f.Resting, f.Failed, f.Reversing, f.Undoing} {
+		for _, count := range [fanFields]int{f.Total, f.Created, f.Started, f.Active, f.Resting, f.Failed, f.Reversing, f.Undoing, f.Alone} {
 			b = append(b, byte(count))
 		}
 	}

@@ -429,7 +429,7 @@ func (t *transition) choices() error {
 // fans checks the bound of the items that are under way.
 func (t *transition) fans() error {
 	for _, c := range t.containers {
-		busy, most := 0, c.atMost
+		busy := 0
 		for _, b := range c.branches {
 			if slices.ContainsFunc(b.parts, func(p *part) bool {
 				phase := t.node(t.after, p.index).Phase
@@ -439,10 +439,7 @@ func (t *transition) fans() error {
 				busy++
 			}
 		}
-		if t.after.state.Reversing {
-			most += c.tolerate // items that were tolerated and are still being undone come on top
-		}
-		if c.atMost > 0 && busy > most {
+		if c.atMost > 0 && busy > c.atMost {
 			return fmt.Errorf("R9: %d items of %s are under way, at most %d may be", busy, c.path, c.atMost)
 		}
 	}

@@ -109,8 +109,8 @@ func (w *world) fanAddsUp(path string, st saga.NodeState) error {
 	}
 	switch f := st.Fan; {
 	case st.Phase == saga.PhaseUndoing || st.Phase == saga.PhaseUndone:
-		if f.Undoing != told {
-			return fmt.Errorf("R9: %s counts %d items that are being undone, there are %d", path, f.Undoing, told)
+		if f.Undoing != told || f.Alone != phases[saga.PhaseUndoing]-told {
+			return fmt.Errorf("R9: %s counts %+v, and there are %d items that are being undone, %d of them by its word", path, *f, phases[saga.PhaseUndoing], told)
 		}
 	case st.Phase == saga.PhaseDoing || st.Phase == saga.PhaseDone:
 		failed := phases[saga.PhaseRefused] + phases[saga.PhaseUndoing] + phases[saga.PhaseUndone]

@@ -344,6 +344,7 @@ func (m *machine) rest(item *record, fan *Fan, rests bool) {
 func (m *machine) tolerate(item *record, fan *Fan) error {
 	item.own().Phase = PhaseUndoing
 	m.rest(item, fan, true)
+	fan.Alone++
 	m.log(LogTolerated, item.Key, "", 0, item.own().Reason)
 	clean, err := m.backward(item, item.scope.root)
 	if err == nil && clean {
@@ -360,6 +361,7 @@ func (m *machine) itemUndone(item *record, fan *Fan) {
 		return
 	}
 	m.rest(item, fan, false) // it was tolerated
+	fan.Alone--
 	fan.Active--
 }
 

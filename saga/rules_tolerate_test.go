@@ -39,7 +39,7 @@ func TestR9ToleratedItemIsUndoneOnItsOwn(t *testing.T) {
 	if !slices.Contains(effects, saga.Effect(saga.Log{Kind: saga.LogTolerated, Node: "rooms[1]", Detail: "rooms[1]/clean: full"})) {
 		t.Errorf("it is not logged: %v", effects)
 	}
-	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 3, Created: 3, Started: 3, Active: 3, Resting: 1, Failed: 1})
+	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 3, Created: 3, Started: 3, Active: 3, Resting: 1, Failed: 1, Alone: 1})
 	d.is(saga.Running)
 	d.want(d.ok("rooms[0]/book"), "do rooms[0]/clean") // the others go on
 	d.want(d.undone("rooms[1]/book"), "")
@@ -85,7 +85,7 @@ func TestR9OneFailureTooMany(t *testing.T) {
 	d.want(d.no("rooms[1]/clean"), "undo rooms[1]/book") // tolerated
 	d.want(d.no("rooms[2]/clean"), "")                   // one too many; rooms 0 and 3 are under way
 	d.is(saga.Running)
-	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 4, Created: 4, Started: 4, Active: 3, Resting: 1, Failed: 2})
+	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 4, Created: 4, Started: 4, Active: 3, Resting: 1, Failed: 2, Alone: 1})
 	d.want(d.ok("rooms[3]/book"), "") // halted
 	d.want(d.ok("rooms[0]/clean"), "undo rooms[0]/clean, undo rooms[2]/book, undo rooms[3]/book")
 	d.is(saga.Compensating)
@@ -256,7 +256,7 @@ func TestR9ToleranceOverPages(t *testing.T) {
 	for i := range 120 {
 		d.no(at("rooms", 2*i, "clean"))
 	}
-	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 250, Created: 250, Started: 250, Active: 250, Resting: 120, Failed: 120})
+	equal(t, "counts", d.fanOf("rooms"), saga.Fan{Total: 250, Created: 250, Started: 250, Active: 250, Resting: 120, Failed: 120, Alone: 120})
 	for i := range 60 {
 		d.undone(at("rooms", 2*i, "book"))
 	}

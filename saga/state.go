@@ -136,6 +136,7 @@ type Fan struct {
 	Failed    int `json:"x,omitempty"`  // failed, those that are tolerated included
 	Reversing int `json:"b,omitempty"`  // items 0..Reversing-1 were told to compensate
 	Undoing   int `json:"ba,omitempty"` // told to compensate and not settled
+	Alone     int `json:"l,omitempty"`  // tolerated ones that are compensated on their own
 }
 
 // Record is the state of one scope: the root's, or one item's of a fan-out.
