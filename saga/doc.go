@@ -7,16 +7,16 @@
 //
 //	var BookTrip = saga.MustDefine("book-trip",
 //		saga.Step("flight",
-//			saga.Do(func(t Trip) BookFlight { return BookFlight{From: t.From, To: t.To} }),
+//			saga.Do(func(t Trip) BookFlight { return BookFlight{Trip: t.ID, From: t.From, To: t.To} }),
 //			saga.On(func(t *Trip, e FlightBooked) { t.Seat = e.Seat }),
 //			saga.OnFailure(func(t *Trip, e FlightRefused) { t.Why = e.Reason }),
-//			saga.Undo(func(t Trip) CancelFlight { return CancelFlight{Seat: t.Seat} }),
+//			saga.Undo(func(t Trip) CancelFlight { return CancelFlight{Trip: t.ID} }),
 //		).Timeout(30*time.Second).Attempts(5),
 //		saga.ForEach("rooms", func(t Trip) []Room { return t.Rooms },
 //			saga.Step("room",
 //				saga.Do(func(r Room) BookRoom { return BookRoom{Room: r.ID} }),
 //				saga.On(func(r *Room, e RoomBooked) { r.Ref = e.Ref }),
-//				saga.Undo(func(r Room) CancelRoom { return CancelRoom{Ref: r.Ref} })),
+//				saga.Undo(func(r Room) CancelRoom { return CancelRoom{Room: r.ID} })),
 //		).AtMost(20),
 //		saga.Step("pay",
 //			saga.Do(func(t Trip) PayTrip { return PayTrip{Trip: t.ID} }),
@@ -27,7 +27,8 @@
 // Data, commands and events are plain structs; data is kept as JSON. The functions must be pure: the same data gives the
 // same command. [Define] checks the definition and returns all its faults at once. What it returns is immutable, and
 // an instance is pinned to its [Definition.Hash]: deploy a changed definition under the same name beside the old one
-// until the old one's instances have ended.
+// until the old one's instances have ended. [Diff] tells, in a test, whether that is needed, or whether a change would break instances
+// under way. Package sagatest runs a definition through crashes, losses and delays and finds what is wrong with it.
 //
 // # Step classes
 //

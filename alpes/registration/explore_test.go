@@ -1,0 +1,13 @@
+package registration_test
+
+import (
+	"testing"
+
+	"github.com/alpespartners/alpespartners/alpes/registration"
+	"github.com/alpespartners/alpespartners/saga/sagatest"
+)
+
+func TestExplore(t *testing.T) {
+	t.Parallel()
+	sagatest.Explore(t, registration.Define(), sagatest.Schedules(300))
+}
