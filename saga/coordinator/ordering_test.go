@@ -137,13 +137,6 @@ func (w *ordering) tellAll(events ...any) {
 	}
 }
 
-func (w *ordering) deliver(m messaging.Message) {
-	w.Helper()
-	if err := messaging.Publish(context.Background(), w.broker, m); err != nil {
-		w.Fatal(err)
-	}
-}
-
 // together has the messages wait until a coordinator comes, which then gets all of them at once.
 func (w *ordering) together(messages ...messaging.Message) (taken func()) {
 	w.Helper()
