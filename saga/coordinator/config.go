@@ -98,7 +98,7 @@ func (c Config) validate() error {
 	need(len(c.Definitions) > 0, "Definitions is empty")
 	need(c.MaxBatch > 0, "MaxBatch is negative")
 	need(c.Recheck > 0, "Recheck is negative")
-	seen := map[string]bool{}
+	seen, families := map[string]bool{}, map[string]bool{}
 	for i, d := range c.Definitions {
 		if d == nil {
 			need(false, "Definitions[%d] is nil", i)
@@ -106,6 +106,10 @@ func (c Config) validate() error {
 		}
 		need(!seen[d.Hash()], "the definition %s with hash %s is given twice", d.Name(), d.Hash())
 		seen[d.Hash()] = true
+		if how := saga.CoordinationOf(d); how.Choreographed {
+			need(!families[how.Family], "%s is there for two parties of its choreography: each needs a coordinator and a store of its own", d.Name())
+			families[how.Family] = true
+		}
 		if c.Bus.Codec == nil {
 			continue
 		}
