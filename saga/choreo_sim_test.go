@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -393,7 +394,7 @@ func (c *choreo) sameEverywhere() error {
 			if key != "" && (c.audit.items[key] == nil || c.lost(c.audit.items[key]) || c.audit.doomed(c.audit.items[key])) {
 				continue
 			}
-			if string(r.Data) != string(first.records[key].Data) {
+			if !bytes.Equal(r.Data, first.records[key].Data) {
 				return fmt.Errorf("I38: %q of %q has the data %s, the watcher has %s", key, m.service, r.Data, first.records[key].Data)
 			}
 			for i, n := range r.Nodes {

@@ -51,7 +51,8 @@ func JoinOn[D, E any](f func(E) D) Join[D] {
 //
 // Nobody but the participants' events may decide, as all parties must come to the same end. So a refusal aborts the saga, a missing
 // answer does not: the service sends the command again until its attempts are used up, then it parks. Fan-outs start all their items, and
-// their branches, like those of a [Parallel], run to their end even if one fails. On functions of steps that run side by side
+// their branches, like those of a [Parallel], run to their end even if one fails. An event that reaches a party before those that it
+// follows is kept until its turn; one of an item that the party has not made yet is [ErrEarly]. On functions of steps that run side by side
 // must write different fields.
 //
 // The hash is another one than the orchestrated definition's, so that both can be registered with one coordinator. Its error wraps

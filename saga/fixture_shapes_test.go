@@ -107,16 +107,18 @@ func (w *world) fanAddsUp(path string, st saga.NodeState) error {
 			return fmt.Errorf("R9: %s rests: %t, although in flight: %t", key, own.Resting, w.inFlight(key))
 		}
 	}
-	switch f := st.Fan; {
-	case st.Phase == saga.PhaseUndoing || st.Phase == saga.PhaseUndone:
+	f := st.Fan
+	switch st.Phase {
+	case saga.PhaseUndoing, saga.PhaseUndone:
 		if f.Undoing != told || f.Alone != phases[saga.PhaseUndoing]-told {
 			return fmt.Errorf("R9: %s counts %+v, and there are %d items that are being undone, %d of them by its word", path, *f, phases[saga.PhaseUndoing], told)
 		}
-	case st.Phase == saga.PhaseDoing || st.Phase == saga.PhaseDone:
+	case saga.PhaseDoing, saga.PhaseDone:
 		failed := phases[saga.PhaseRefused] + phases[saga.PhaseUndoing] + phases[saga.PhaseUndone]
 		if f.Active != phases[saga.PhaseDoing]+phases[saga.PhaseUndoing] || f.Failed != failed || f.Resting != rests {
 			return fmt.Errorf("R9: %s counts %+v, its items are %v, and %d rest", path, *f, phases, rests)
 		}
+	default:
 	}
 	return nil
 }

@@ -63,7 +63,9 @@ func FuzzMessageID(f *testing.F) {
 // FuzzNodeState: what a store keeps of a node is read back as it was, and short where little happened.
 func FuzzNodeState(f *testing.F) {
 	f.Add(`{}`)
-	f.Add(`{"p":"doing","a":2,"e":1,"d":1767323045000,"g":true,"s":true,"r":"full","u":true,"l":true,"f":{"t":3,"c":2,"n":1,"a":1,"x":1,"b":1,"ba":1}}`)
+	f.Add(`{"p":"doing","a":2,"e":1,"d":1767323045000,"g":true,"s":true,"r":"full","u":true,"l":true,"f":{"t":3,"c":2,"n":1,"a":1,"w":1,"x":1,"b":1,"ba":1}}`)
+	f.Add(`{"p":"waiting","d":1767323045000,"k":2,"m":"e30=","w":true}`)
+	f.Add(`{"y":[{"e":1,"m":"e30="},{"f":true,"r":"full"}]}`)
 	f.Fuzz(func(t *testing.T, stored string) {
 		var st, again NodeState
 		if json.Unmarshal([]byte(stored), &st) != nil {
@@ -82,37 +84,57 @@ func FuzzNodeState(f *testing.F) {
 	})
 }
 
-// FuzzDecide: no reply, tick or action from outside makes Decide panic, or ask for a record that does not exist.
-func FuzzDecide(f *testing.F) {
+// fuzzed is a definition of every shape, with an instance in the middle of it.
+func fuzzed(f *testing.F) (Any, State) {
+	f.Helper()
 	type item struct{ N int }
 	type command struct{ N int }
 	type compensation struct{ N int }
-	type event struct{ N int }
+	step := func(name string) *StepNode[item] {
+		return Step(name, Do(func(item) command { return command{} }), On(func(*item, fuzzEvent) {}), Undo(func(item) compensation { return compensation{} }))
+	}
+	nod := func(name string) *WaitNode[item] {
+		return Wait(name, func(*item, fuzzEvent) {}, Matching(func(item) string { return "k" }, KeyOf(func(fuzzEvent) string { return "k" })))
+	}
 	def := MustDefine("fuzz",
-		ForEach("a", func(d []item) []item { return d },
-			Step("b", Do(func(item) command { return command{} }), On(func(*item, event) {}), Undo(func(item) compensation { return compensation{} }))),
-		Step("c", Do(func([]item) command { return command{} }), On(func(*[]item, event) {})).Pivot())
-	start, _, err := Decide(def, State{}, Start{ID: "s", Data: make([]item, 12)}, time.Unix(0, 0))
+		Parallel("p",
+			ForEach("a", func(item) []item { return make([]item, 12) }, step("b"), nod("w"), Sleep("s", func(item) time.Duration { return 1 })).Tolerate(2).AtMost(11),
+			If("i", func(item) bool { return true }, nod("w").Deadline(time.Hour))),
+		Step("c", Do(func(item) command { return command{} }), On(func(*item, fuzzEvent) {})).Pivot())
+	start, _, err := Decide(def, State{}, Start{ID: "s", Data: item{}}, time.Unix(0, 0))
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, path := range []string{"", "a", "c", "a[0]/b", "a[11]/b", "a[12]/b", "a[-0]/b", "a[00]/b", "a[0]b", "a[0]/b[0]/c"} {
-		f.Add(path, "do", "success", 0, "retry")
-		f.Add(path, "undo", "failure", 1, "skip")
+	return def, start
+}
+
+type fuzzEvent struct{ N int }
+
+// FuzzDecide: no input from outside makes Decide panic, or ask for a record that does not exist, or change anything as it fails.
+func FuzzDecide(f *testing.F) {
+	def, start := fuzzed(f)
+	for _, path := range []string{"", "p", "p/a", "c", "p/a[0]/b", "p/a[11]/b", "p/a[12]/b", "p/a[-0]/b", "p/a[00]/w", "p/a[0]b", "p/a[0]/b[0]/c", "p/a[0]/w", "p/i", "p/i/then/w"} {
+		f.Add(path, "do", "success", 0, "retry", "")
+		f.Add(path, "undo", "failure", 1, "skip", "{}")
+		f.Add(path, "signal", "nothing", -1, "edit", `{"N": 7}`)
 	}
-	f.Fuzz(func(t *testing.T, path, direction, outcome string, epoch int, action string) {
+	f.Fuzz(func(t *testing.T, path, direction, outcome string, epoch int, action, data string) {
 		for _, in := range []Input{
-			Reply{Node: path, Direction: Direction(direction), Epoch: epoch, Outcome: Outcome(outcome), Event: event{}},
+			Reply{Node: path, Direction: Direction(direction), Epoch: epoch, Outcome: Outcome(outcome), Event: fuzzEvent{}},
+			Signal{Node: path, Event: fuzzEvent{}},
 			Tick{Record: path},
-			Act{ID: "1", Action: Action(action), Node: path, By: "b", Why: "w"},
+			Act{ID: "1", Action: Action(action), Node: path, Data: data, By: "b", Why: "w"},
 		} {
-			next, _, err := Decide(def, start, in, time.Unix(1e6, 0))
-			if _, asks := err.(*NeedError); asks { //nolint:errorlint // it is never wrapped
-				t.Fatalf("%#v: every record is there: %v", in, err)
-			}
-			if err != nil && !reflect.DeepEqual(next, start) {
-				t.Fatalf("%#v: error %v with a changed state", in, err)
+			for _, in := range []Input{in, Hold{Input: in}} {
+				next, _, err := Decide(def, start, in, time.Unix(1e6, 0))
+				if _, asks := err.(*NeedError); asks { //nolint:errorlint // it is never wrapped
+					t.Fatalf("%#v: every record is there: %v", in, err)
+				}
+				if err != nil && !reflect.DeepEqual(next, start) {
+					t.Fatalf("%#v: error %v with a changed state", in, err)
+				}
 			}
 		}
+		Accepts(def, path, Direction(direction), fuzzEvent{})
 	})
 }

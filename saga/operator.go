@@ -91,8 +91,8 @@ func (st *NodeState) describe() string {
 // that was refused as a new one, as its epoch grew with the refusal.
 func (m *machine) retry(r *record, n *node) error {
 	st := r.at(n)
-	if !st.Stuck && st.Phase != PhaseDoing && st.Phase != PhaseUndoing {
-		return fmt.Errorf("%w: %s is %s: only what is stuck or under way is tried again", ErrNotAllowed, r.path(n), st.describe())
+	if underWay := n.step != nil && (st.Phase == PhaseDoing || st.Phase == PhaseUndoing); !st.Stuck && !underWay {
+		return fmt.Errorf("%w: %s is %s: only what is stuck and steps under way are tried again", ErrNotAllowed, r.path(n), st.describe())
 	}
 	m.unstick(st)
 	st.Attempt, st.Again = 0, false
@@ -114,7 +114,7 @@ func (m *machine) retry(r *record, n *node) error {
 			st.Due = m.now.Add(n.wait.deadline).UnixMilli()
 		}
 	case PhaseDoing:
-		if n.step != nil {
+		if n.step != nil { // not a fan-out whose function panicked
 			return m.send(r, n, DoDirection)
 		}
 	case PhaseUndoing:

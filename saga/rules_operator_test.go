@@ -118,6 +118,16 @@ func TestR6ActionNeedsItsNode(t *testing.T) {
 	}
 	d.fails(saga.Act{ID: "r", Action: saga.Retry, By: "ana", Why: "no"}, saga.ErrNotAllowed)
 	d.want(d.act(saga.Retry, "mails[1]/part/mail"), "do mails[1]/part/mail")
+
+	shapes := drive(t, saga.Parallel("all", fan("mails", undoable("mail")), choice("vip", undoable("call"))))
+	root := items(1, "mails")
+	root.Yes = map[string]bool{"vip": true}
+	shapes.start(root)
+	for _, path := range []string{"all", "all/mails", "all/vip"} { // they are doing, but send nothing themselves
+		shapes.phase(path, saga.PhaseDoing)
+		shapes.fails(saga.Act{ID: "r", Action: saga.Retry, Node: path, By: "ana", Why: "no"}, saga.ErrNotAllowed)
+		shapes.fails(saga.Act{ID: "s", Action: saga.Skip, Node: path, By: "ana", Why: "no"}, saga.ErrNotAllowed)
+	}
 }
 
 // R6: force ends an instance wherever it is; nothing of it wakes any more.
