@@ -55,7 +55,7 @@ const (
 )
 
 // If runs the nodes, a sequence, if the condition holds for the data as it is when the saga comes to it. The choice is
-// made once and kept.
+// made once and kept. Its nodes' paths have "then" or "else" in them: "vip/then/upgrade".
 func If[D any](name string, condition func(D) bool, nodes ...Node[D]) *IfNode[D] {
 	n := &node{kind: KindIf, name: name, kids: []*node{group(KindSequence, thenName, nodes), {kind: KindSequence, name: elseName}}}
 	if condition == nil {

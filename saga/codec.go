@@ -8,8 +8,9 @@ import (
 	"io"
 )
 
-// DefaultMaxData is how large a record's encoded data may be unless [Definition.WithMaxData] says otherwise, in bytes.
-const DefaultMaxData = 256 << 10
+// DefaultMaxData is how large a record's encoded data may be unless [Definition.WithMaxData] says otherwise, in bytes: 4 MiB, some
+// 50,000 small items of a fan-out.
+const DefaultMaxData = 4 << 20
 
 // DataCodec writes the data of instances for the store and reads it back. It must be deterministic in what it reads,
 // not in what it writes, and safe for concurrent use. The default is JSON; encrypt with one of your own.
@@ -115,8 +116,11 @@ func (s *scope) edited(text []byte) ([]byte, error) {
 		}
 	}
 	b, err := s.encode(d)
+	if errors.Is(err, ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w: %v", ErrNotAllowed, ErrTooLarge, err) //nolint:errorlint // it is no ErrData: the instance's own is usable
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotAllowed, err)
+		return nil, fmt.Errorf("%w: %v", ErrNotAllowed, err) //nolint:errorlint // as above
 	}
 	return b, nil
 }

@@ -19,7 +19,7 @@ type Any interface {
 	Hash() string
 	// Commands returns a zero value of every command type, Do and Undo, without duplicates.
 	Commands() []any
-	// Events returns a zero value of every event type that a step declares, without duplicates.
+	// Events returns a zero value of every event type that a step declares, a wait takes as its signal or an instance starts on, without duplicates.
 	Events() []any
 	// Describe returns the definition as plain data.
 	Describe() Description

@@ -18,7 +18,8 @@ func (f *ForEachNode[D]) erase(D) *node {
 }
 
 // ForEach runs the nodes, a sequence, once for each item that items finds in the data; the nodes' data is the item. Every item has
-// a record of its own. The fan-out succeeds when every item has. When more fail than [ForEachNode.Tolerate] allows, no further
+// a record of its own, made of a copy: what its events write stays there, and the list in the data stays as it was, so that later nodes do not
+// see what the items brought. The fan-out succeeds when every item has. When more fail than [ForEachNode.Tolerate] allows, no further
 // item and no further step is started; what is under way is awaited, then what had an effect is undone (R9).
 func ForEach[D, I any](name string, items func(D) []I, nodes ...Node[I]) *ForEachNode[D] {
 	var flaws []string
@@ -45,7 +46,7 @@ func (f *ForEachNode[D]) AtMost(n int) *ForEachNode[D] {
 }
 
 // Tolerate lets up to k items fail: what such an item did is undone on its own while the others go on, and the fan-out
-// succeeds without it. Zero, the default, tolerates none.
+// succeeds without it. Which ones failed stands in their records and in the log, not in the data. Zero, the default, tolerates none.
 func (f *ForEachNode[D]) Tolerate(k int) *ForEachNode[D] {
 	f.n.each.tolerate = k
 	return f

@@ -201,7 +201,8 @@ func (m *machine) nextItems(r *record, n *node) error {
 	st := r.at(n)
 	// In a choreography every item is started: all parties must agree which ones were.
 	more := func() bool { return m.role != nil || !n.each.failing(st.Fan) }
-	if st.Phase == PhaseIdle || st.Fan.Created < st.Fan.Total && more() {
+	// While the next page is due as a tick, a reply does not look at what the items are made of.
+	if st.Phase == PhaseIdle || st.Fan.Created < st.Fan.Total && st.Due == 0 && more() {
 		if err := m.createItems(r, n); err != nil || st.Stuck {
 			return err
 		}

@@ -40,7 +40,7 @@ func KeyOf[E any](f func(E) string) EventKey {
 // Matching recognises the replies to a step, or the signal of a [Wait], by their payload: those events belong to it whose key equals the one
 // that of finds in the data. It is for participants that echo no headers (R11); replies that do echo them need no
 // key. Every event that the step declares needs its [KeyOf]. A step's key is taken when its command is sent, a wait's when its record is
-// made. Of several instances that wait for the same key the one that has waited longest gets the event.
+// made: with the instance, or of an item when its fan-out makes the item, before which its events are nobody's. Of several instances that wait for the same key the one that has waited longest gets the event.
 func Matching[D any](of func(D) string, events ...EventKey) Part[D] {
 	return Part[D]{apply: func(n *node) {
 		switch {

@@ -1,7 +1,9 @@
 package saga
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -29,6 +31,9 @@ func (m *machine) act(in Act) error {
 	if m.role != nil && (in.Action == Cancel || in.Action == Skip) {
 		return fmt.Errorf("%w: the instance is choreographed, and one party alone does not decide for the others: mend the service and retry, or force", ErrNotAllowed)
 	}
+	if m.role != nil && m.role.service == "" && in.Action == Edit {
+		return fmt.Errorf("%w: the watcher of a choreography only looks on, and its data decides nothing: edit that of the service's own part", ErrNotAllowed)
+	}
 	m.s.Actions = append(m.s.Actions, in.ID+actionMark+in.what())
 	m.changed = true
 	switch in.Action {
@@ -52,7 +57,14 @@ func (m *machine) act(in Act) error {
 const actionMark = "\x00"
 
 // what tells actions with one id apart.
-func (a Act) what() string { return strings.TrimSpace(string(a.Action) + " " + a.Node) }
+func (a Act) what() string {
+	what := strings.TrimSpace(string(a.Action) + " " + a.Node)
+	if a.Data != "" {
+		sum := sha256.Sum256([]byte(a.Data))
+		what += " data " + hex.EncodeToString(sum[:8])
+	}
+	return what
+}
 
 func (m *machine) actOnNode(in Act) error {
 	r, n, err := m.target(in.Node)
@@ -174,6 +186,9 @@ func (m *machine) target(path string) (*record, *node, error) {
 		if r.at(n).Stuck {
 			found = n
 		}
+	}
+	if m.s.Stuck == 0 {
+		return nil, nil, fmt.Errorf("%w: nothing is stuck: name the node", ErrNotAllowed)
 	}
 	if found == nil || m.s.Stuck != 1 {
 		return nil, nil, fmt.Errorf("%w: %d nodes are stuck: name the node", ErrNotAllowed, m.s.Stuck)

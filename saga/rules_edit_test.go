@@ -78,7 +78,7 @@ func TestR6EditReplacesTheData(t *testing.T) {
 	})
 	d.is(saga.Parked)                                              // an edit moves nothing by itself
 	d.same(edit)                                                   // applied once, although its version is past
-	d.same(editing("", `{"Amount": 8}`))                           // by its id
+	d.fails(editing("", `{"Amount": 8}`), saga.ErrConflict)        // other data under the same id
 	d.fails(editing("lines[0]", `{"Ref": "x"}`), saga.ErrConflict) // the id was that of another
 	d.want(d.act(saga.Retry, ""), "do pay")
 	d.is(saga.Running)

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 )
@@ -101,6 +102,7 @@ func (c *checker) node(n *node) {
 		c.step(n)
 	case KindParallel:
 		c.inside("a parallel", func() { c.group(n) })
+		c.claims(n)
 	case KindForEach:
 		c.forEach(n)
 	case KindIf:
@@ -126,6 +128,26 @@ func (c *checker) inside(what string, check func()) {
 	c.within = what
 	check()
 	c.within = outer
+}
+
+// claims checks that no event without headers could belong to two branches of a parallel.
+func (c *checker) claims(n *node) {
+	by := map[reflect.Type]*node{}
+	for _, branch := range n.kids {
+		mine := map[reflect.Type]*node{}
+		walk(branch, func(kid *node) {
+			if kid.match == nil {
+				return
+			}
+			for _, k := range kid.match.events {
+				if other := by[k.typ]; other != nil {
+					c.faultf(kid.path, "claims the event %s by its payload, as %s does, which is under way at the same time: use two types", k.typ, other.path)
+				}
+				mine[k.typ] = kid
+			}
+		})
+		maps.Copy(by, mine)
+	}
 }
 
 func (c *checker) forEach(n *node) {

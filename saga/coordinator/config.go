@@ -115,7 +115,7 @@ func (c Config) validate() error {
 		}
 		for _, v := range append(d.Commands(), d.Events()...) {
 			_, err := c.Bus.Codec.Topic(v)
-			need(err == nil, "definition %s: %v", d.Name(), err)
+			need(err == nil, "Bus.Codec cannot carry a message of the definition %s: %v: declare the type there, with its name and topic", d.Name(), err)
 		}
 	}
 	if _, ok := c.Store.(outbox.Store); c.Relay == nil && c.Store != nil {

@@ -19,7 +19,7 @@ const releasePause = 100 * time.Millisecond
 const maxRate = 1_000_000
 
 // Pause makes the named definition's instances, or with "" those of all, send nothing until [Coordinator.Resume]: what arrives is
-// recorded, time-outs and timers stand still. It takes effect here with the next commit, in other processes within a second. What
+// recorded, and no time-out or timer fires; one whose time passes meanwhile fires with the release. It takes effect here with the next commit, in other processes within a second. What
 // is paused already stays as it is. Errors: [ErrUnwanted], [saga.ErrUnknownDefinition].
 func (c *Coordinator) Pause(ctx context.Context, definition, by, why string) error {
 	c.pauseTurn.Lock()
@@ -39,8 +39,9 @@ func (c *Coordinator) Pause(ctx context.Context, definition, by, why string) err
 	return c.setPauses(ctx, append([]Pause{{Definition: definition, At: at, By: by, Why: why}}, open...)...)
 }
 
-// Resume ends the pause of the named definition, or with "" that of all definitions, and releases what was held: rate records a second
-// by each coordinator of the store, the earliest first, or with 0 everything at once. A definition that is not paused stays as it is. Errors:
+// Resume ends the pause of the named definition, or with "" the one that was made with "", which leaves those by name, and releases what was held: rate records a second
+// by each coordinator of the store, the earliest first, or with 0 everything at once. Until all is released, timers of the definition that
+// come due stand in the same queue. A definition that is not paused stays as it is. Errors:
 // [ErrUnwanted], [saga.ErrUnknownDefinition].
 func (c *Coordinator) Resume(ctx context.Context, definition string, rate int, by, why string) error {
 	if rate < 0 {
@@ -72,7 +73,7 @@ func (c *Coordinator) pausesOf(ctx context.Context, definition, by, why string) 
 		known = known || d.Name() == definition
 	}
 	if !known {
-		return nil, fmt.Errorf("%w: %q", saga.ErrUnknownDefinition, definition)
+		return nil, fmt.Errorf("%w: %q is not among the coordinator's Definitions", saga.ErrUnknownDefinition, definition)
 	}
 	pauses, err := c.cfg.Store.Pauses(ctx)
 	if err != nil {

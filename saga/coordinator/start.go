@@ -104,7 +104,8 @@ func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any
 }
 
 // Signal tells an instance's wait something: node is the wait's path, with the item's number in a fan-out, and event a value of the type that it
-// declares. A second signal for a wait changes nothing. Errors: [saga.ErrNotFound], [saga.ErrEarly] for an item that is not made yet,
+// declares. One that comes before its wait is kept. A second signal for a wait, one to an instance that has ended or is being compensated, and one to a
+// branch that was not taken change nothing, and that is no error: look at the instance to see what became of it. Errors: [saga.ErrNotFound], [saga.ErrEarly] for an item that is not made yet,
 // [saga.ErrUnexpectedReply] for an event of another type, [saga.ErrUnknownDefinition].
 func (c *Coordinator) Signal(ctx context.Context, id saga.ID, node string, event any) error {
 	_, err := c.do(ctx, id, nil, saga.Signal{Node: node, Event: event})

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,14 +109,36 @@ func (s *server) actOnSaga(ctx context.Context, in *sagaActionInput) (*oneOutput
 	case !isID(in.ID):
 		return nil, saga.ErrNotFound
 	}
-	state, err := actor.Act(ctx, saga.ID(in.ID), saga.Act{
+	act := saga.Act{
 		ID: in.Body.ID, Action: saga.Action(in.Body.Action), Node: in.Body.Node, Data: string(in.Body.Data),
 		Version: in.Body.Version, By: in.Body.By, Why: in.Body.Why,
-	})
+	}
+	state, err := actor.Act(ctx, saga.ID(in.ID), act)
+	if err == nil && act.Action == saga.Force && in.Party == "" {
+		err = s.forceParties(ctx, saga.ID(in.ID), act)
+	}
 	if err != nil {
 		return nil, unfitData(err)
 	}
 	return &oneOutput[sagaSummary]{Body: s.summarize(state)}, nil
+}
+
+// forceParties ends a choreographed saga with every service that runs here, too: the coordinator only watches it. A party that does not
+// know the saga, or has ended it, has nothing to end.
+func (s *server) forceParties(ctx context.Context, id saga.ID, act saga.Act) error {
+	act.Version = 0 // that of the coordinator's view
+	var failed []error
+	for _, service := range slices.Sorted(maps.Keys(s.cfg.Parties)) {
+		actor := s.cfg.Parties[service].Actor
+		if actor == nil {
+			continue
+		}
+		_, err := actor.Act(ctx, id, act)
+		if err != nil && !errors.Is(err, saga.ErrNotFound) && !errors.Is(err, saga.ErrNotAllowed) {
+			failed = append(failed, fmt.Errorf("%s: %w", service, err))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // unfitData names the field at fault where an edit's data is not what its type wants; any other error it returns as it is.
