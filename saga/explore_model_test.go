@@ -273,7 +273,7 @@ func appendState(b []byte, s *saga.State) []byte {
 
 // How many fields of [saga.NodeState] and [saga.Fan] appendNode knows.
 const (
-	nodeFields = 14
+	nodeFields = 15
 	fanFields  = 9
 )
 
@@ -286,7 +286,7 @@ func appendNode(b []byte, n *saga.NodeState) []byte {
 	b = binary.AppendVarint(b, due)
 	b = append(b, byte(n.Attempt), byte(n.Epoch), bits(n.Again, n.Stuck, n.Reason != "", n.Unanswered, n.Late, n.Fan != nil, n.Resting), byte(n.Taken))
 	b = appendText(b, string(n.Signal))
-	b = append(b, byte(len(n.Early)))
+	b = append(b, byte(len(n.Early)), byte(len(n.Kept)))
 	if f := n.Fan; f != nil {
 		for _, count := range [fanFields]int{f.Total, f.Created, f.Started, f.Active, f.Resting, f.Failed, f.Reversing, f.Undoing, f.Alone} {
 			b = append(b, byte(count))

@@ -268,6 +268,7 @@ func (m *machine) createItems(r *record, n *node) error {
 		key := itemKey(r.path(n), st.Fan.Created)
 		item := m.keep(key, Record{Data: encoded, Nodes: make([]NodeState, len(inner.nodes))}, inner)
 		st.Fan.Created++
+		m.handOver(r, n, item)
 		if err := m.expectSignals(item); err != nil {
 			return err
 		}

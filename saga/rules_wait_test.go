@@ -54,7 +54,7 @@ func TestR11WhatIsNoSignal(t *testing.T) {
 	d.start(items(2, "rooms"))
 	for node, sentinel := range map[string]error{
 		"": saga.ErrNotFound, "x": saga.ErrNotFound, "flight": saga.ErrNotFound, "nap": saga.ErrNotFound, "rooms": saga.ErrNotFound, "nod/x": saga.ErrNotFound,
-		"pay[0]/nod": saga.ErrNotFound, "rooms[x]/nod": saga.ErrNotFound, "rooms[0]/nod": saga.ErrEarly, "rooms[99]/nod": saga.ErrEarly,
+		"pay[0]/nod": saga.ErrNotFound, "rooms[x]/nod": saga.ErrNotFound, "rooms[0]/x": saga.ErrNotFound,
 	} {
 		d.fails(saga.Signal{Node: node, Event: nod{}}, sentinel)
 	}
@@ -65,7 +65,7 @@ func TestR11WhatIsNoSignal(t *testing.T) {
 	d.fails(saga.Reply{Node: "flight", Direction: saga.SignalDirection, Event: done{}}, saga.ErrUnexpectedReply)
 	d.ok("flight")
 	d.signal("nod")
-	d.fails(saga.Signal{Node: "rooms[0]/nod", Event: nod{}}, saga.ErrEarly)
+	d.fails(saga.Signal{Node: "rooms[0]/nod", Event: done{}}, saga.ErrUnexpectedReply)
 	d.pass(time.Hour)
 	d.fails(saga.Signal{Node: "rooms[2]/nod", Event: nod{}}, saga.ErrNotFound) // there will be none
 	d.fails(saga.Signal{Node: "rooms[0]/x", Event: nod{}}, saga.ErrNotFound)
@@ -73,17 +73,42 @@ func TestR11WhatIsNoSignal(t *testing.T) {
 	d.want(d.signal("rooms[1]/nod"), "do pay")
 }
 
-// R1: an item that is made but not started keeps its signal; one that is not made yet is early.
+// R1: an item that is made but not started keeps its signal; for one that is not made yet its fan-out keeps it.
 func TestR1SignalOfAnItemToCome(t *testing.T) {
 	t.Parallel()
 	d := drive(t, fan("rooms", wait("nod"), undoable("book")).AtMost(1))
 	d.start(items(150, "rooms"))
-	d.fails(saga.Signal{Node: "rooms[149]/nod", Event: nod{}}, saga.ErrEarly)
+	d.want(d.signal("rooms[149]/nod"), "")
+	d.same(saga.Signal{Node: "rooms[149]/nod", Event: nod{By: "bob"}}) // the first one counts
 	d.want(d.signal("rooms[1]/nod"), "")
 	d.want(d.signal("rooms[0]/nod"), "do rooms[0]/book")
 	d.want(d.ok("rooms[0]/book"), "do rooms[1]/book") // it need not wait
 	d.pass(0)
-	d.want(d.signal("rooms[149]/nod"), "")
+	equal(t, "kept with the item", d.node("rooms[149]/nod").Signal != nil, true)
+	equal(t, "kept with the fan-out", len(d.node("rooms").Kept), 0)
+}
+
+// R1: a signal to an item within an item that is still to be made goes from fan-out to fan-out.
+func TestR1SignalOfAnItemOfAnItemToCome(t *testing.T) {
+	t.Parallel()
+	d := drive(t, undoable("flight"), fan("rooms", saga.Sequence("s", fan("beds", wait("nod")))), bare("pay").Pivot())
+	d.start(data{Items: map[string][]data{"rooms": {items(1, "beds"), items(2, "beds")}}})
+	d.want(d.signal("rooms[1]/s/beds[1]/nod"), "")
+	d.want(d.signal("rooms[1]/s/beds[0]/nod"), "")
+	d.want(d.ok("flight"), "")
+	equal(t, "kept with the fan-out", len(d.node("rooms").Kept), 0)
+	d.want(d.signal("rooms[0]/s/beds[0]/nod"), "do pay")
+}
+
+// R1: how many signals a fan-out keeps is bounded; one more is to come again later.
+func TestR1SignalsOfManyItemsToCome(t *testing.T) {
+	t.Parallel()
+	d := drive(t, undoable("flight"), fan("rooms", wait("nod")), bare("pay").Pivot())
+	d.start(items(2000, "rooms"))
+	for i := range 1000 {
+		d.signal(at("rooms", i, "nod"))
+	}
+	d.fails(saga.Signal{Node: "rooms[1000]/nod", Event: nod{}}, saga.ErrEarly)
 }
 
 // R3, R8: a signal to what is compensated, or at its end, changes nothing, wherever its wait stands.

@@ -1,8 +1,11 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -93,6 +96,9 @@ func (m *machine) signal(in Signal) error {
 	m.mayBeEarly = true
 	key, local := splitPath(in.Node)
 	r, err := m.record(key)
+	if errors.Is(err, ErrEarly) {
+		return m.keepForItem(in)
+	}
 	if err != nil {
 		return err
 	}
@@ -187,4 +193,86 @@ func (m *machine) giveUpWait(r *record, n *node) {
 	if st.Phase == PhaseWaiting {
 		st.Phase, st.Due, m.changed = PhaseUndone, 0, true
 	}
+}
+
+// maxKept bounds the signals that one fan-out keeps for items to come.
+const maxKept = 1000
+
+// keepForItem keeps a signal to an item that is not made yet with the innermost fan-out that is there.
+func (m *machine) keepForItem(in Signal) error {
+	key, local := splitPath(in.Node)
+	inner := scopeOf(m.def.root(), key)
+	if inner == nil || inner.byLocal[local] == nil || inner.byLocal[local].wait == nil {
+		return fmt.Errorf("%w: no wait %q", ErrNotFound, in.Node)
+	}
+	if t, want := reflect.TypeOf(in.Event), inner.byLocal[local].wait.on.typ; t != want {
+		return fmt.Errorf("%w: %s waits for %s, not %v", ErrUnexpectedReply, in.Node, want, t)
+	}
+	r, n, err := m.nearest(key)
+	if err != nil {
+		return err
+	}
+	st := r.at(n)
+	unwinding, err := m.unwinding(r)
+	switch {
+	case err != nil || unwinding || m.reversing(r):
+		return err
+	case slices.ContainsFunc(st.Kept, func(k KeptSignal) bool { return k.Node == in.Node }):
+		return nil
+	case len(st.Kept) >= maxKept:
+		return fmt.Errorf("%w: %s keeps %d signals for items to come already", ErrEarly, r.path(n), maxKept)
+	}
+	kept, err := inner.encode(in.Event)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %v", ErrUnexpectedReply, in.Node, err) //nolint:errorlint // it says nothing about the instance's data
+	}
+	st.Kept, m.changed = append(slices.Clip(st.Kept), KeptSignal{Node: in.Node, Event: kept}), true
+	m.log(LogSignalled, in.Node, SignalDirection, 0, "kept")
+	return nil
+}
+
+// nearest returns the innermost fan-out that is there of those that contain the item.
+func (m *machine) nearest(key string) (*record, *node, error) {
+	for {
+		fanPath, _, ok := splitItem(key)
+		if !ok {
+			return nil, nil, fmt.Errorf("%w: record %q", ErrNotFound, key)
+		}
+		parentKey, local := splitPath(fanPath)
+		r, err := m.record(parentKey)
+		switch {
+		case errors.Is(err, ErrEarly):
+			key = parentKey
+		case err != nil:
+			return nil, nil, err
+		case r.scope.byLocal[local] == nil || r.scope.byLocal[local].each == nil:
+			return nil, nil, fmt.Errorf("%w: no fan-out %q", ErrNotFound, fanPath)
+		default:
+			return r, r.scope.byLocal[local], nil
+		}
+	}
+}
+
+// handOver gives a new item of fan-out n in record r the signals that were kept for it, or for items within it.
+func (m *machine) handOver(r *record, n *node, item *record) {
+	st := r.at(n)
+	if len(st.Kept) == 0 {
+		return
+	}
+	var rest []KeptSignal
+	for _, k := range st.Kept {
+		below, mine := strings.CutPrefix(k.Node, item.Key+"/")
+		if !mine {
+			rest = append(rest, k)
+			continue
+		}
+		fan, _, deeper := strings.Cut(below, "[")
+		to := item.at(item.scope.byLocal[fan])
+		if deeper {
+			to.Kept = append(to.Kept, k)
+		} else {
+			to.Signal = k.Event
+		}
+	}
+	st.Kept = rest
 }

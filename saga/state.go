@@ -120,10 +120,20 @@ type NodeState struct {
 	Signal []byte `json:"m,omitempty"`
 	// Early holds, in a choreography, replies that came before those that they follow.
 	Early []EarlyReply `json:"y,omitempty"`
+	// Kept are signals to items that the fan-out is still to make.
+	Kept []KeptSignal `json:"x,omitempty"`
 	// Resting says of an item's own node that the item is under way with no command of its steps in flight.
 	Resting bool `json:"w,omitempty"`
 	// Fan counts the items of a fan-out; nil for every other node.
 	Fan *Fan `json:"f,omitempty"`
+}
+
+// KeptSignal is a signal that came before the item that it is for.
+type KeptSignal struct {
+	// Node is the path of its wait.
+	Node string `json:"n"`
+	// Event is the signal, encoded like data.
+	Event []byte `json:"m"`
 }
 
 // Fan counts the items of one fan-out, so that a transition of one item need not look at the others.
