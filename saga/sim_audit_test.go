@@ -191,17 +191,17 @@ func (a *auditor) sendDo(now time.Time, c saga.Send, l *place, f *facts) error {
 	if a.aborted {
 		return fmt.Errorf("I15: %s was first sent after the abort", c.Node)
 	}
-	for _, p := range l.before {
-		if !a.passed(now, p) {
-			return fmt.Errorf("R1: %s was sent before %s succeeded", c.Node, p.path)
-		}
-	}
 	for p := l.up; p != nil; p = p.up {
 		if (p.Kind == saga.KindParallel || p.Kind == saga.KindForEach) && a.doomed(p) {
 			return fmt.Errorf("R9: %s was first sent although %s has failed", c.Node, p.path)
 		}
 		if a.tolerated[p.path] {
 			return fmt.Errorf("R9: %s was first sent although %s was given up", c.Node, p.path)
+		}
+	}
+	for _, p := range l.before {
+		if !a.passed(now, p) {
+			return fmt.Errorf("R1: %s was sent before %s succeeded", c.Node, p.path)
 		}
 	}
 	f.sent = true

@@ -52,7 +52,7 @@ const (
 )
 
 // nap is how long every sleep of a random definition takes.
-const nap = 5 * time.Second
+const nap = 15 * time.Second // as long as many a deadline: their times come with one tick
 
 // behaviour is what a participant does wrong.
 type behaviour struct {
