@@ -93,12 +93,13 @@ func fuzzed(f *testing.F) (Any, State) {
 	step := func(name string) *StepNode[item] {
 		return Step(name, Do(func(item) command { return command{} }), On(func(*item, fuzzEvent) {}), Undo(func(item) compensation { return compensation{} }))
 	}
-	nod := func(name string) *WaitNode[item] {
-		return Wait(name, func(*item, fuzzEvent) {}, Matching(func(item) string { return "k" }, KeyOf(func(fuzzEvent) string { return "k" })))
+	nod := func(name string, parts ...Part[item]) *WaitNode[item] {
+		return Wait(name, func(*item, fuzzEvent) {}, parts...)
 	}
+	matched := Matching(func(item) string { return "k" }, KeyOf(func(fuzzEvent) string { return "k" }))
 	def := MustDefine("fuzz",
 		Parallel("p",
-			ForEach("a", func(item) []item { return make([]item, 12) }, step("b"), nod("w"), Sleep("s", func(item) time.Duration { return 1 })).Tolerate(2).AtMost(11),
+			ForEach("a", func(item) []item { return make([]item, 12) }, step("b"), nod("w", matched), Sleep("s", func(item) time.Duration { return 1 })).Tolerate(2).AtMost(11),
 			If("i", func(item) bool { return true }, nod("w").Deadline(time.Hour))),
 		Step("c", Do(func(item) command { return command{} }), On(func(*item, fuzzEvent) {})).Pivot())
 	start, _, err := Decide(def, State{}, Start{ID: "s", Data: item{}}, time.Unix(0, 0))

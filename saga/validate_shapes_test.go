@@ -90,6 +90,14 @@ func TestEveryFaultOfAShapeIsNamed(t *testing.T) {
 			`a: is matched by payload but its undo is acknowledged by headers only: say Undone, UndoneByFailure or UndoUnacknowledged`,
 			[]saga.Node[data]{saga.Step("a", do, on, undo, saga.Matching(of, event))},
 		},
+		{
+			`all/y/w: claims the event saga_test.nod by its payload, as all/w does, which is under way at the same time: use two types`,
+			[]saga.Node[data]{saga.Parallel("all", wait("w", saga.Matching(of, nodKey)), branch("y", wait("w", saga.Matching(of, nodKey))))},
+		},
+		{
+			`all/rooms/w: claims the event saga_test.nod by its payload, as all/w does, which is under way at the same time: use two types`,
+			[]saga.Node[data]{saga.Parallel("all", wait("w", saga.Matching(of, nodKey)), fan("rooms", wait("w", saga.Matching(of, nodKey))))},
+		},
 		{`w: its Matching has no KeyOf for the event saga_test.nod: add it`, []saga.Node[data]{wait("w", saga.Matching(of))}},
 
 		{`(the definition): has a StartOn without a function: give it one`, []saga.Node[data]{a(), saga.StartOn[data, done](nil)}},
@@ -117,6 +125,7 @@ func TestEveryFaultOfAShapeIsNamed(t *testing.T) {
 // What is right is not a fault: an Else without nodes, a wait at the end, a pivot after shapes, names that repeat in different branches.
 func TestShapesThatAreRight(t *testing.T) {
 	t.Parallel()
+	keyed := saga.Matching(func(data) string { return "" }, saga.KeyOf(func(nod) string { return "" }))
 	for name, nodes := range map[string][]saga.Node[data]{
 		"an Else without nodes": {choice("i", undoable("a")).Else()},
 		"a wait alone":          {wait("w")},
@@ -126,6 +135,9 @@ func TestShapesThatAreRight(t *testing.T) {
 		"names in an If":        {choice("i", undoable("a")).Else(undoable("a"))},
 		"a pivot after shapes":  {saga.Parallel("all", fan("rooms", wait("w")).Tolerate(1)), choice("i", undoable("a")), saga.Sequence("end", bare("pay").Pivot())},
 		"shapes after a pivot":  {bare("pay").Pivot(), saga.Parallel("all", bare("a").Retriable(), fan("rooms", bare("a").Retriable())), wait("w"), choice("i", bare("a").Retriable())},
+		"one event in two waits, one after the other": {
+			saga.Parallel("all", branch("x", wait("v", keyed), wait("w", keyed)), wait("w"), undoable("a")),
+		},
 		"matching an unacknowledged undo": {
 			saga.Step("a", do, on, undo, saga.Matching(func(data) string { return "" }, saga.KeyOf(func(done) string { return "" }))).UndoUnacknowledged(),
 		},
