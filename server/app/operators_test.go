@@ -80,7 +80,9 @@ func TestPartiesOfASaga(t *testing.T) {
 		}
 		var d struct {
 			Coordination, State string
-			Items               []struct{ Steps []struct{ Path, Service string } }
+			Items               []struct {
+				Steps []struct{ Path, Service string }
+			}
 		}
 		until(t, party+"'s part comes to its end", func() bool {
 			if status, _ := s.do(http.MethodGet, path, nil, &d); status != http.StatusOK {

@@ -53,7 +53,7 @@ func TestEditNamesTheField(t *testing.T) {
 	t.Parallel()
 	s, stored := newSagaSite(t)
 	for data, field := range map[string]string{
-		`{"campaing":{}}`:                                         "body.data.campaing",
+		`{"campagne":{}}`:                                         "body.data.campagne",
 		`{"campaign":{"name":7.125}}`:                             "body.data.campaign.name",
 		`{"occurredAt":"yesterday"}`:                              "", // a type that reads itself
 		`{"campaign":{"participants":[{"name":"s"},{"nome":1}]}}`: "body.data.nome",
@@ -160,11 +160,11 @@ func TestPauses(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	for path, bodies := range map[string][]string{
-		"/v1/pauses":         {`{"definition":"register-campaing","by":"a","why":"w"}`},
-		"/v1/pauses/release": {`{"definition":"register-campaing","by":"a","why":"w"}`},
+		"/v1/pauses":         {`{"definition":"register-campagne","by":"a","why":"w"}`},
+		"/v1/pauses/release": {`{"definition":"register-campagne","by":"a","why":"w"}`},
 	} {
 		for _, body := range bodies {
-			if p := checkProblem(t, s.do("POST", path, body), http.StatusNotFound); !strings.Contains(p.Detail, "register-campaing") {
+			if p := checkProblem(t, s.do("POST", path, body), http.StatusNotFound); !strings.Contains(p.Detail, "register-campagne") {
 				t.Errorf("%s: %+v", path, p)
 			}
 		}

@@ -448,8 +448,11 @@ func stepOf(n saga.NodeView, d saga.NodeDescription) sagaStep {
 	if n.State.Due > 0 {
 		step.Due = time.UnixMilli(n.State.Due).UTC()
 	}
-	if taken := n.State.Taken; taken > 0 {
-		step.Taken = []string{"then", "else"}[taken-1]
+	switch n.State.Taken {
+	case 1:
+		step.Taken = "then"
+	case 2:
+		step.Taken = "else"
 	}
 	if f := n.State.Fan; f != nil {
 		step.Fan = &sagaFan{Total: f.Total, Started: f.Started, Active: f.Active, Failed: f.Failed, Tolerates: d.Tolerate}
