@@ -197,7 +197,7 @@ func (w *cruising) ends(what string, id saga.ID, cabins int) {
 			if s.Status.Terminal() {
 				break
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if s.Status != want {
 			w.Fatalf("%s: to %q it is %q (%s), want %s", what, p.name, s.Status, s.Reason, want)
@@ -212,7 +212,7 @@ func (w *cruising) ends(what string, id saga.ID, cabins int) {
 			w.Errorf("%s: net effect of %s is %d, want %d", what, e, got, effect)
 		}
 	}
-	time.Sleep(2 * time.Minute) // whatever is late
+	<-time.After(2 * time.Minute) // whatever is late
 	w.noLetters()
 }
 

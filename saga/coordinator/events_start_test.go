@@ -230,7 +230,7 @@ func crashEventsAt(t *testing.T, n int) (crashed bool) {
 			t.Errorf("crash point %d: the orders ended as %v, want %+v among them", n, got, want)
 		}
 	}
-	time.Sleep(time.Minute) // nothing is sent any more
+	<-time.After(time.Minute) // nothing is sent any more
 	w.noLetters()
 	return crashed
 }

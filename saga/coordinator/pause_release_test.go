@@ -405,7 +405,7 @@ func crashPausedAt(t *testing.T, n, rate int) (crashed bool) {
 		t.Fatal(err)
 	}
 	if len(open) > 0 && open[0].Released.IsZero() {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if got := w.sent.count(); got != before {
 			t.Errorf("crash point %d: %d commands were sent during the pause", n, got-before)
 		}
@@ -420,7 +420,7 @@ func crashPausedAt(t *testing.T, n, rate int) (crashed bool) {
 			t.Errorf("crash point %d: net effect of %s is %d", n, what, got)
 		}
 	}
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	if open, err := w.store.Pauses(t.Context()); err != nil || len(open) > 0 {
 		t.Errorf("crash point %d: open are %+v, %v", n, open, err)
 	}
