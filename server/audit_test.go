@@ -243,12 +243,12 @@ func (a *auditor) everyOrderHasItsSaga() {
 	}
 }
 
-// logsHaveNoGaps: versions 1, 2, 3 … up to the saga's own, each with its lines 0, 1, 2 … A watcher tells nothing of an answer that it keeps until its turn.
+// logsHaveNoGaps: versions 1, 2, 3 … up to the saga's own, each with its lines 0, 1, 2 …
 func (a *auditor) logsHaveNoGaps() {
 	for _, s := range a.sagas {
 		at := logLine{version: 0, line: 0}
 		for _, l := range s.lines {
-			next := (l.version == at.version+1 || s.watched && l.version > at.version) && l.line == 0 || l.version == at.version && l.line == at.line+1
+			next := l.version == at.version+1 && l.line == 0 || l.version == at.version && l.line == at.line+1
 			if !next {
 				a.fault("saga %s: its log goes from %d.%d to %d.%d", s.id, at.version, at.line, l.version, l.line)
 			}
