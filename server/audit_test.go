@@ -37,7 +37,7 @@ func audit(ctx context.Context, db *sql.DB, orders []order) (figures, []string, 
 	}
 	for _, check := range []func(){
 		a.readSagas, a.readLog, a.readInbox, a.readEntities, // what there is
-		a.everyOrderHasItsSaga, a.logsHaveNoGaps, a.commandsTookEffectOnce, a.nothingWasAppliedTwice, a.entitiesFit, a.partiesAgree, a.nothingIsLeftToDo,
+		a.everyOrderHasItsSaga, a.logsHaveNoGaps, a.commandsTookEffectOnce, a.nothingWasAppliedTwice, a.entitiesFit, a.nothingIsLeftToDo,
 	} {
 		check()
 		if a.err != nil {
@@ -49,7 +49,7 @@ func audit(ctx context.Context, db *sql.DB, orders []order) (figures, []string, 
 }
 
 // figures are what an audit counted.
-type figures struct{ sagas, choreographed, completed, compensated, commands, undos, bars int }
+type figures struct{ sagas, completed, compensated, commands, undos, bars int }
 
 type auditor struct {
 	ctx        context.Context // it is the audit's life
@@ -73,8 +73,6 @@ type sagaFacts struct {
 	partners        map[string]string  // names by id
 	events          []string           // the partners that they are for
 	counted         int                // events, as the limit counts them
-	watched         bool               // it is choreographed: its log tells what the watcher saw
-	parties         map[string]string  // their status, by service
 }
 
 type logLine struct {
@@ -127,7 +125,7 @@ func (a *auditor) readSagas() {
 			a.fault("saga %s: nobody ordered %q", id, content.Campaign.Name)
 		}
 		s := &sagaFacts{
-			id: id, key: key, status: status, version: version, order: o, entries: map[command]string{}, partners: map[string]string{}, parties: map[string]string{},
+			id: id, key: key, status: status, version: version, order: o, entries: map[command]string{}, partners: map[string]string{},
 		}
 		a.sagas[id] = s
 		if a.campaigns[key] != nil {
@@ -147,7 +145,6 @@ func (a *auditor) readLog() {
 			return
 		}
 		s.lines = append(s.lines, logLine{version, line, kind, command{node, direction}})
-		s.watched = s.watched || kind == "awaited"
 	}, "SELECT saga_id, version, line, kind, node, direction FROM saga_log ORDER BY saga_id, version, line", &id, &version, &line, &kind, &node, &direction)
 }
 
@@ -228,11 +225,6 @@ func (a *auditor) everyOrderHasItsSaga() {
 		}
 	}
 	a.figures.sagas = len(a.sagas)
-	for _, s := range a.sagas {
-		if s.watched {
-			a.figures.choreographed++
-		}
-	}
 	for _, o := range a.orders {
 		switch n := found[o.name]; {
 		case n > 1:
@@ -263,16 +255,9 @@ func (a *auditor) logsHaveNoGaps() {
 	}
 }
 
-// commandsTookEffectOnce: what the coordinator believes is what the participants remember, command by command. A watcher may see things late
-// or not at all: of its sagas only the participants are asked.
+// commandsTookEffectOnce: what the coordinator believes is what the participants remember, command by command.
 func (a *auditor) commandsTookEffectOnce() {
 	for _, s := range a.sagas {
-		if s.watched {
-			for c, outcome := range s.entries {
-				a.outcome(s, c, outcome, "")
-			}
-			continue
-		}
 		sent, answered := map[command]bool{}, map[command]string{}
 		for _, l := range s.lines {
 			switch l.kind {
@@ -308,7 +293,7 @@ func (a *auditor) outcome(s *sagaFacts, c command, outcome, logged string) {
 		{"do", "success"}: "succeeded", {"do", "failure"}: "refused", {"do", "nothing"}: "",
 		{"undo", "success"}: "undone", {"undo", "nothing"}: "undone",
 	}
-	if expected, ok := want[command{c.direction, outcome}]; !ok || expected != logged && !s.watched {
+	if expected, ok := want[command{c.direction, outcome}]; !ok || expected != logged {
 		a.fault("saga %s: %v ended with %s, the log says %q", s.id, c, outcome, logged)
 	}
 	undo := s.entries[command{c.node, "undo"}]
@@ -321,7 +306,6 @@ func (a *auditor) outcome(s *sagaFacts, c command, outcome, logged string) {
 		a.figures.undos++
 	case outcome == "success" && s.status == "compensated" && undo != "success":
 		a.fault("saga %s: %s was done and not undone: %q", s.id, c.node, undo)
-	case outcome == "failure" && s.watched && undo == "nothing": // its service learned of another's refusal before its own
 	case outcome == "failure" && undo != "":
 		a.fault("saga %s: %s was refused and undone", s.id, c.node)
 	}
@@ -373,26 +357,6 @@ func (a *auditor) entitiesFit() {
 		}
 		if s.counted != len(s.events) {
 			a.fault("saga %s: %d events are counted as %d", s.id, len(s.events), s.counted)
-		}
-	}
-}
-
-// partiesAgree: every service's part in a choreographed saga came to the same end, and there are none in others.
-func (a *auditor) partiesAgree() {
-	for _, service := range []string{"campaign", "partner", "tracking"} {
-		var id, status string
-		a.each(func() {
-			s := a.sagas[id]
-			if s == nil || !s.watched {
-				a.fault("%s takes part in %s, which is not choreographed", service, id)
-				return
-			}
-			s.parties[service] = status
-		}, "SELECT id, status FROM "+service+"_sagas", &id, &status)
-		for _, s := range a.sagas {
-			if s.watched && s.parties[service] != s.status {
-				a.fault("saga %s: it is %s, %s's part is %q", s.id, s.status, service, s.parties[service])
-			}
 		}
 	}
 }

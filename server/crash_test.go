@@ -29,21 +29,6 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		kills = 3
 	}
-	crash(t, kills, func(int) string { return "orchestrated" })
-}
-
-// TestCrashSwitching is the same with the coordination changed at every start: sagas under way go on as they began, of
-// either kind, and every party comes to the same end.
-func TestCrashSwitching(t *testing.T) {
-	kills := 4
-	if testing.Short() {
-		kills = 2
-	}
-	crash(t, kills, func(start int) string { return []string{"choreographed", "orchestrated"}[start%2] })
-}
-
-func crash(t *testing.T, kills int, coordination func(start int) string) {
-	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv(crashSeed); s != "" {
 		var err error
@@ -53,7 +38,7 @@ func crash(t *testing.T, kills int, coordination func(start int) string) {
 	}
 	t.Logf("run again with %s=%d", crashSeed, seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	c := &crashes{t: t, dir: t.TempDir(), coordination: coordination, random: random, crowd: newCrowd(inFlight, rand.New(rand.NewPCG(seed, 1)))}
+	c := &crashes{t: t, dir: t.TempDir(), random: random, crowd: newCrowd(inFlight, rand.New(rand.NewPCG(seed, 1)))}
 	began := time.Now()
 
 	rested := make(chan struct{})
@@ -78,9 +63,6 @@ type crashes struct {
 	dir    string
 	random *rand.Rand
 	crowd  *crowd
-	// coordination is that of a start, counted from 0.
-	coordination func(start int) string
-	starts       int
 
 	counted  int // kills with enough under way
 	starting int // kills of a server that was starting
@@ -91,10 +73,8 @@ type crashes struct {
 func (c *crashes) file() string { return filepath.Join(c.dir, "crash.db") }
 
 func (c *crashes) start() *process {
-	coordination := c.coordination(c.starts)
-	c.starts++
 	return start(c.t, c.dir, nil, "--listen", "127.0.0.1:0", "--data", c.file(), "--log-level", "error",
-		"--partner-blocked", blocked, "--tracking-limit", strconv.Itoa(limit), "--coordination", coordination)
+		"--partner-blocked", blocked, "--tracking-limit", strconv.Itoa(limit))
 }
 
 // underLoad starts the server, lets it work for a random time, and kills it.
@@ -279,8 +259,8 @@ func (c *crashes) judge(kills int) {
 	acknowledged := int(c.crowd.acks.Load())
 	c.t.Logf("%d kills under load and %d while starting; %d orders, %d acknowledged, %d requests unanswered, %d placed again",
 		c.counted, c.starting, len(orders), acknowledged, c.crowd.unanswered.Load(), c.crowd.repeats.Load())
-	c.t.Logf("%d sagas, %d of them choreographed: %d completed, %d compensated; %d commands, %d undos, %d barred; %d messages came again after having been handled, %d had not been handled",
-		f.sagas, f.choreographed, f.completed, f.compensated, f.commands, f.undos, f.bars, c.repeated, c.lost)
+	c.t.Logf("%d sagas: %d completed, %d compensated; %d commands, %d undos, %d barred; %d messages came again after having been handled, %d had not been handled",
+		f.sagas, f.completed, f.compensated, f.commands, f.undos, f.bars, c.repeated, c.lost)
 	for what, ok := range map[string]bool{
 		"kills with enough sagas under way": c.counted >= kills,
 		"a fifth completed":                 f.completed*5 >= f.sagas,

@@ -127,7 +127,7 @@ func TestSettingsPrevail(t *testing.T) {
 		"named file":                   {other: `{"data": "other.db"}`, args: []string{"--config", "other.json"}, want: "other.db"},
 		"named file over the usual":    {file: `{"data": "file.db"}`, other: `{"data": "other.db"}`, args: []string{"--config", "other.json"}, want: "other.db"},
 		"environment over named file":  {other: `{"data": "other.db"}`, env: []string{"ALPES_DATA=env.db"}, args: []string{"--config", "other.json"}, want: "env.db"},
-		"all types":                    {file: `{"data": "file.db", "tracking-limit": 1000000, "log-json": true, "partner-blocked": ["A", "B"], "coordination": "choreographed"}`, want: "file.db"},
+		"all types":                    {file: `{"data": "file.db", "tracking-limit": 1000000, "log-json": true, "partner-blocked": ["A", "B"]}`, want: "file.db"},
 		"the command may be named":     {args: []string{"serve", "--data", "flag.db"}, want: "flag.db"},
 		"ephemeral of the environment": {env: []string{"ALPES_EPHEMERAL=true"}, want: ""},
 		"ephemeral in the file":        {file: `{"ephemeral": true}`, want: ""},
@@ -187,7 +187,6 @@ func TestWrongSettings(t *testing.T) {
 		"no host":          {args: []string{"--ephemeral", "--services", "bff", "--listen", "localhost"}, want: []string{"listen", "localhost", "host:port"}},
 		"no such folder":   {args: []string{"--data", "none/x.db"}, want: []string{"data", "none/x.db", "folder that exists", "ephemeral"}},
 		"data is a folder": {args: []string{"--data", "/"}, want: []string{"data", "/", "name a file"}},
-		"coordination":     {args: []string{"--coordination", "anarchy"}, want: []string{"--coordination", "anarchy", `"orchestrated","choreographed"`}},
 		"log level":        {args: []string{"--log-level", "loud"}, want: []string{"--log-level", "loud", `"debug","info","warn","error"`}},
 		"no number":        {args: []string{"--tracking-limit", "many"}, want: []string{"--tracking-limit", "many", "int"}},
 		"unknown flag":     {args: []string{"--dta", "x"}, want: []string{"--dta"}},
@@ -345,47 +344,29 @@ func TestWelcome(t *testing.T) {
 	}
 }
 
-// TestDemo runs the demo as a user does, in both ways to coordinate, which come to the same ends.
+// TestDemo runs the demo as a user does.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		args []string
-		env  []string
-		sent bool // the story tells of commands
-	}{
-		"orchestrated":                     {args: []string{"demo"}, sent: true},
-		"choreographed":                    {args: []string{"demo", "--coordination", "choreographed"}},
-		"choreographed by the environment": {args: []string{"demo"}, env: []string{"ALPES_COORDINATION=choreographed"}},
+	dir := t.TempDir()
+	code, stdout, stderr := finish(t, dir, "demo")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	rest := stdout
+	for _, want := range []string{
+		"1. Everything succeeds", "the saga is completed", "COMPLETED after", "1 campaign (1 active), 3 partners, 3 tracking events",
+		"2. The tracking service refuses", "the saga is compensated", "COMPENSATED after", "nothing is left behind",
+		"3. The partner service refuses", "the saga is compensated", "COMPENSATED after", "nothing is left behind",
+		"All three scenarios ended as they should.",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			p := start(t, dir, c.env, c.args...)
-			code := p.wait(t)
-			stdout, stderr := p.stdout.String(), p.stderr.String()
-			if code != 0 || stderr != "" {
-				t.Errorf("exit code %d, %s", code, stderr)
-			}
-			rest := stdout
-			for _, want := range []string{
-				"1. Everything succeeds", "the saga is completed", "COMPLETED after", "1 campaign (1 active), 3 partners, 3 tracking events",
-				"2. The tracking service refuses", "the saga is compensated", "COMPENSATED after", "nothing is left behind",
-				"3. The partner service refuses", "the saga is compensated", "COMPENSATED after", "nothing is left behind",
-				"All three scenarios ended as they should.",
-			} {
-				_, after, found := strings.Cut(rest, want)
-				if !found {
-					t.Fatalf("does not say %q in its place:\n%s", want, stdout)
-				}
-				rest = after
-			}
-			if strings.Contains(stdout, "→") != c.sent || strings.Contains(stdout, "awaited of partner") == c.sent {
-				t.Errorf("it is coordinated the other way:\n%s", stdout)
-			}
-			if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
-				t.Errorf("it left %v, %v", files, err)
-			}
-		})
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("does not say %q in its place:\n%s", want, stdout)
+		}
+		rest = after
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("it left %v, %v", files, err)
 	}
 }
 
