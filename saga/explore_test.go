@@ -32,7 +32,7 @@ func subjects() []subject {
 		{name: "a fan-out, one at a time", plans: []plan{fanOf("f", a).most(1), pivot}, cancels: true},
 		{name: "a fan-out of two steps", plans: []plan{fanOf("f", d, n)}, cancels: true},
 		{name: "a fan-out that tolerates", plans: []plan{fanOf("f", a).tolerates(1), pivot}},
-		{name: "a fan-out that tolerates, one at a time", plans: []plan{fanOf("f", a).tolerates(1).most(1), b}},
+		{name: "a fan-out that tolerates, one at a time", plans: []plan{fanOf("f", a).tolerates(1).most(1), b}, cancels: true},
 		{name: "a parallel", plans: []plan{parallelOf("p", a, b), pivot}},
 		{name: "a parallel of a sequence", plans: []plan{parallelOf("p", sequenceOf("s", a, n), d.waits(2*time.Second))}},
 		{name: "a parallel whose undo needs its reply", plans: []plan{parallelOf("p", a.needing(), d)}, cancels: true},

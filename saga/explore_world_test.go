@@ -393,9 +393,6 @@ func (e *explorer) orphan(s, next saga.State, in saga.Input, held bool) error {
 	if err != nil {
 		return fmt.Errorf("R8: an orphan does not resume: %w", err)
 	}
-	if next.Status.Terminal() {
-		resumed.Reason = next.Reason // what it was parked for is kept at the end
-	}
 	if parked.Status != saga.Parked || !bytes.Equal(appendState(nil, &resumed), appendState(nil, &next)) {
 		return fmt.Errorf("R8: an orphan is %s, and resumes otherwise than it would have gone on", parked.Status)
 	}
