@@ -229,6 +229,9 @@ func (c *choreo) apply(m *member, in saga.Input) error {
 func (c *choreo) judge(s saga.Send) error {
 	l, f := c.audit.leaves[s.Node], c.audit.facts[s.Node]
 	if s.Direction == saga.DoDirection {
+		if f.sent {
+			return nil // again
+		}
 		for _, p := range l.before {
 			if p.Kind != saga.KindSleep && !c.audit.facts[p.path].succeeded && (!c.lost(p) || c.audit.open(p)) {
 				return fmt.Errorf("R1: %s was sent before %s succeeded", s.Node, p.path)
@@ -237,7 +240,10 @@ func (c *choreo) judge(s saga.Send) error {
 		f.sent = true
 		return nil
 	}
-	f.settled = f.settled || l.Ack == unacked
+	if f.undoSent {
+		return nil // again
+	}
+	f.undoSent = true
 	if !f.succeeded || f.refused {
 		return fmt.Errorf("I13: %s is undone: succeeded %t, refused %t", s.Node, f.succeeded, f.refused)
 	}
