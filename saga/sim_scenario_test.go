@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -187,14 +188,20 @@ func (g *generator) branch(class saga.Class, depth int) spec {
 func (g *generator) fan(s *spec, class saga.Class, depth int) {
 	s.Kind = saga.KindForEach
 	s.Items = pick(g.T, "items", 5)
-	if depth == 0 && pick(g.T, "many", 8) == 0 {
-		s.Items += 100
-	}
+	many := depth == 0 && pick(g.T, "many", 8) == 0
 	s.AtMost = []int{0, 0, 1, 2, 40}[pick(g.T, "at most", 5)]
 	if class == saga.Compensable {
 		s.Tolerate = []int{0, 0, 1, 2}[pick(g.T, "tolerate", 4)]
 	}
 	s.Kids = g.sequence(class, 2, depth+1)
+	if many && (g.services == nil || !nests(s.Kids)) { // each party of a choreography sees it all
+		s.Items += 100
+	}
+}
+
+// nests reports whether there is a fan-out among the nodes or within them.
+func nests(specs []spec) bool {
+	return slices.ContainsFunc(specs, func(s spec) bool { return s.Kind == saga.KindForEach || nests(s.Kids) || nests(s.Else) })
 }
 
 func (g *generator) step(s *spec, class saga.Class) {
