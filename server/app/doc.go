@@ -7,6 +7,13 @@
 // dependencies, so that nothing in flight is lost: first the HTTP servers, then the relay, the services and the
 // coordinator, last the broker and the database. [App.Ready] is closed once requests can be served.
 //
+// # Coordination
+//
+// [Config].Coordination says how new sagas begin: orchestrated, or choreographed. Both kinds run in any case, so that the setting may
+// change between two runs: the coordinator, which runs with campaign, has the orchestrated definition and the watcher's, and each
+// service has a coordinator of its own, over tables of its own, as its party. A choreographed saga begins with the watcher and then with
+// campaign's party; a start that a crash cut in two is finished by the next run.
+//
 // # Durability
 //
 // The in-process broker keeps nothing on disk and need not: a message's outbox row is only deleted when every

@@ -24,6 +24,12 @@
 // appear once their service has accepted them. A campaign's answer has the header Saga-Id, under which /v1/sagas tells
 // what becomes of it. A POST under /v1 may bring its own id; sending it again with that id is one registration.
 //
+// # Operators
+//
+// An action names the version that it was decided on; it is audited and applied at most once for each id. An edit's data is held
+// to the definition's type, and its errors name the field. What does not fit the state is answered 409. The query parameter party
+// chooses a service's own part in choreographed sagas, as [Config].Parties has it; pauses go for all parties that run here.
+//
 // # Rules at the door
 //
 // A body must be one JSON value in UTF-8 of at most [Config].MaxBody bytes, nested at most 64 deep, with the fields and types of the
