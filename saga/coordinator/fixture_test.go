@@ -60,7 +60,7 @@ func bookTrip(name string) *saga.Definition[trip] {
 
 // world is the broker and the participants, which outlive coordinators.
 type world struct {
-	*testing.T
+	testing.TB
 	broker *memmsg.Broker
 	codec  *messaging.JSONCodec
 	store  *memsaga.Store
@@ -71,7 +71,7 @@ type world struct {
 	dead    []messaging.DeadLetter
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	codec, err := messaging.NewJSONCodec(
 		messaging.JSON[bookFlight]("bookFlight", "flight-commands"), messaging.JSON[cancelFlight]("cancelFlight", "flight-commands"),
@@ -84,7 +84,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		T: t, broker: memmsg.New(memmsg.Config{}), codec: codec, store: memsaga.New(), def: bookTrip("trip"), effects: map[string]int{},
+		TB: t, broker: memmsg.New(memmsg.Config{}), codec: codec, store: memsaga.New(), def: bookTrip("trip"), effects: map[string]int{},
 	}
 	t.Cleanup(func() { _ = w.broker.Close() })
 	return w

@@ -197,7 +197,7 @@ func TestEveryShape(t *testing.T) {
 	} {
 		for store, open := range map[string]func(*travelling) coordinator.Store{
 			"memory": func(w *travelling) coordinator.Store { return w.store },
-			"sqlite": func(w *travelling) coordinator.Store { _, s := sqlStore(w.T); return s },
+			"sqlite": func(w *travelling) coordinator.Store { _, s := sqlStore(w, inMemory); return s },
 		} {
 			t.Run(name+"/"+store, func(t *testing.T) {
 				t.Parallel()

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -221,13 +222,15 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 		stale[id] = true
 	}
 	for _, t := range transits {
+		again := t.later
 		if stale[t.id] {
-			for _, r := range t.requests {
-				l.carry = append(l.carry, r.request)
-			}
-			continue
+			again = slices.Concat(t.requests, t.later)
+		} else {
+			l.done(t)
 		}
-		l.done(t)
+		for _, r := range again {
+			l.carry = append(l.carry, r.request)
+		}
 	}
 	l.carry = append(l.carry, found.repeated...)
 	for _, r := range found.unclaimed {

@@ -362,7 +362,7 @@ func TestAStoreThatDoesNotTellThePauses(t *testing.T) {
 // TestAStartWithinATransactionDuringThePause is held as any other.
 func TestAStartWithinATransactionDuringThePause(t *testing.T) {
 	t.Parallel()
-	db, store := sqlStore(t)
+	db, store := sqlStore(t, inMemory)
 	w := newPausing(t)
 	w.participants()
 	c, _ := w.both(coordinator.Config{Store: store})

@@ -58,7 +58,7 @@ type touring struct {
 	answers map[string]error // by command and room
 }
 
-func newTouring(t *testing.T) *touring {
+func newTouring(t testing.TB) *touring {
 	t.Helper()
 	w := &touring{world: newWorld(t), def: bookTour("tour"), answers: map[string]error{}}
 	codec, err := messaging.NewJSONCodec(

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,8 @@ import (
 type transit struct {
 	id       saga.ID
 	requests []*decided
-	next     int // the first request not decided yet
+	next     int        // the first request not decided yet
+	later    []*decided // requests for the next batch
 	matched  bool
 	pauses   []Pause
 	before   saga.State
@@ -136,7 +136,7 @@ func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants
 
 // restart forgets what was decided and begins with the state that another process left.
 func (t *transit) restart(loaded saga.State) {
-	*t = transit{id: t.id, requests: t.requests, pauses: t.pauses, before: loaded, state: loaded}
+	*t = transit{id: t.id, requests: slices.Concat(t.requests, t.later), pauses: t.pauses, before: loaded, state: loaded}
 	for _, r := range t.requests {
 		r.err, r.moved = nil, false
 	}
@@ -156,22 +156,27 @@ func (t *transit) merge(loaded saga.State, keys []string) error {
 		if !ok {
 			return fmt.Errorf("coordinator: saga %s: item record %s is missing in the store", t.id, key)
 		}
-		t.before.Items = withRecord(t.before.Items, key, r)
-		t.state.Items = withRecord(t.state.Items, key, r)
+		for _, s := range []*saga.State{&t.before, &t.state} { // both maps are this transit's own
+			if s.Items == nil {
+				s.Items = map[string]saga.Record{}
+			}
+			s.Items[key] = r
+		}
 	}
 	return nil
 }
 
-func withRecord(items map[string]saga.Record, key string, r saga.Record) map[string]saga.Record {
-	next := make(map[string]saga.Record, len(items)+1)
-	maps.Copy(next, items)
-	next[key] = r
-	return next
-}
+// maxExtraRecords bounds the item records that one transit holds beside those that its requests name: each transition of a fan-out may bring a
+// page of them, each costs every further one a copy, and a commit is to stay small.
+const maxExtraRecords = 2000
 
 // run decides the transit's requests in order, as far as its records allow; it returns the keys of those that it lacks.
 func (c *Coordinator) run(t *transit) []string {
 	for ; t.next < len(t.requests); t.next++ {
+		if t.next > 0 && len(t.state.Items) > maxExtraRecords+len(t.requests) {
+			t.requests, t.later = t.requests[:t.next], t.requests[t.next:]
+			break
+		}
 		r := t.requests[t.next]
 		version := t.state.Version
 		err := c.decideOne(t, r)

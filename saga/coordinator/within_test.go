@@ -13,10 +13,12 @@ import (
 	"github.com/alpespartners/alpespartners/saga/sqlsaga"
 )
 
-// sqlStore is a store on a database in memory.
-func sqlStore(t *testing.T) (*sqlmsg.DB, *sqlsaga.Store) {
+const inMemory = "sqlite::memory:"
+
+// sqlStore is a store on a database.
+func sqlStore(t testing.TB, url string) (*sqlmsg.DB, *sqlsaga.Store) {
 	t.Helper()
-	db, err := sqlmsg.Open(t.Context(), "sqlite::memory:")
+	db, err := sqlmsg.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func sqlStore(t *testing.T) (*sqlmsg.DB, *sqlsaga.Store) {
 // TestStartWithinATransaction starts a saga together with a change of the caller's own: both or neither.
 func TestStartWithinATransaction(t *testing.T) {
 	t.Parallel()
-	db, store := sqlStore(t)
+	db, store := sqlStore(t, inMemory)
 	w := newWorld(t)
 	w.participants()
 	c, _ := w.coordinator(coordinator.Config{Store: store})
