@@ -1,10 +1,10 @@
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help setup run demo check test lint fuzz bench cover
+.PHONY: help setup run demo check test lint fuzz bench cover pulsar pulsar-stop
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Download the modules and the linter
 	go mod download
@@ -42,3 +42,9 @@ bench: ## Run the benchmarks
 
 cover: ## Report the coverage of the tests
 	go test -coverprofile=cover.out -coverpkg=./... ./... && go tool cover -func=cover.out | tail -1
+
+pulsar: ## Start a real Pulsar without Docker; PULSAR_PORT, PULSAR_ADMIN_PORT and PULSAR_DIR say where
+	@testdata/pulsar/broker start
+
+pulsar-stop: ## Stop it; its data stays
+	@testdata/pulsar/broker stop
