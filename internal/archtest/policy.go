@@ -13,9 +13,11 @@ const (
 	avro     = "github.com/hamba/avro"
 	backoff  = "github.com/cenkalti/backoff"
 	currency = "github.com/bojanz/currency"
+	docker   = "github.com/testcontainers/testcontainers-go"
 	goose    = "github.com/pressly/goose"
 	huma     = "github.com/danielgtaylor/huma"
 	kong     = "github.com/alecthomas/kong"
+	moby     = "github.com/moby/moby"
 	mysql    = "github.com/go-sql-driver/mysql"
 	pgx      = "github.com/jackc/pgx"
 	pulsar   = "github.com/apache/pulsar-client-go"
@@ -69,7 +71,7 @@ func layers() []layer {
 		// What only this module uses.
 		{dir: "internal/archtest"},
 		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
-		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{sqlx, sqlite, pgx, mysql, pulsar}},
+		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{sqlx, sqlite, pgx, mysql, pulsar, docker, moby}},
 	}
 }
 
@@ -101,6 +103,8 @@ func fences() []vendorFence {
 		{module: huma, inside: []string{"server/..."}},
 		{module: kong, inside: []string{"server/..."}},
 		{module: currency, inside: []string{"alpes/..."}},
+		{module: docker, inside: []string{"internal/testenv"}},
+		{module: moby, inside: []string{"internal/testenv"}},
 	}
 }
 

@@ -1,0 +1,68 @@
+package testenv
+
+import (
+	"context"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+)
+
+// Server is a server of one test's own, which may do it harm. It keeps its addresses and its data until the test ends.
+// Its methods are for one goroutine at a time.
+type Server struct {
+	container testcontainers.Container
+	docker    *testcontainers.DockerClient
+}
+
+// stopTime is how long a server may take to end by itself before it is killed.
+const stopTime = 30 * time.Second
+
+// Kill ends the server at once, as a crash does: it writes nothing more and says goodbye to nobody.
+func (s *Server) Kill(ctx context.Context) error {
+	id := s.container.GetContainerID()
+	if _, err := s.docker.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
+		return err
+	}
+	ended := s.docker.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	select {
+	case <-ended.Result:
+		return nil
+	case err := <-ended.Error:
+		return err
+	}
+}
+
+// Stop asks the server to end, and returns when it has.
+func (s *Server) Stop(ctx context.Context) error {
+	d := stopTime
+	return s.container.Stop(ctx, &d)
+}
+
+// Start starts the server after [Server.Kill] or [Server.Stop], and returns when it is ready.
+func (s *Server) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return s.container.Start(ctx)
+}
+
+// Restart stops the server and starts it again.
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.Stop(ctx); err != nil {
+		return err
+	}
+	return s.Start(ctx)
+}
+
+// Pause freezes the server: its connections stay open and nothing answers.
+func (s *Server) Pause(ctx context.Context) error {
+	_, err := s.docker.ContainerPause(ctx, s.container.GetContainerID(), client.ContainerPauseOptions{})
+	return err
+}
+
+// Resume lets it go on after [Server.Pause].
+func (s *Server) Resume(ctx context.Context) error {
+	_, err := s.docker.ContainerUnpause(ctx, s.container.GetContainerID(), client.ContainerUnpauseOptions{})
+	return err
+}
