@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -99,7 +100,7 @@ func start(tb testing.TB, k kind, request testcontainers.GenericContainerRequest
 		})
 	}
 	if err != nil {
-		tb.Fatalf("testenv: start %s from %s: %v", k.name, request.Image, err)
+		tb.Fatalf("testenv: start %s from %s: %v\n%s", k.name, request.Image, err, lastWords(ctx, c))
 	}
 	host, err := c.Host(ctx)
 	if err != nil {
@@ -114,6 +115,23 @@ func start(tb testing.TB, k kind, request testcontainers.GenericContainerRequest
 		addresses[i] = net.JoinHostPort(host, mapped.Port())
 	}
 	return c, addresses
+}
+
+// lastWords returns the end of the log of a container that did not start, if there is one.
+func lastWords(ctx context.Context, c testcontainers.Container) string {
+	const most = 2 << 10
+	if c == nil {
+		return ""
+	}
+	logs, err := c.Logs(context.WithoutCancel(ctx)) // which may be what ended it
+	if err != nil {
+		return err.Error()
+	}
+	text, err := io.ReadAll(logs)
+	if err := errors.Join(err, logs.Close()); err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-most):])
 }
 
 // freePort returns a port that nobody listens on now.

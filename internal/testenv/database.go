@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -128,7 +127,7 @@ func (a answers) WaitUntilReady(ctx context.Context, target wait.StrategyTarget)
 			return nil
 		}
 		if state, gone := target.State(ctx); gone == nil && state.Status == container.StateExited {
-			return fmt.Errorf("it ended with code %d: %s", state.ExitCode, lastWords(ctx, target))
+			return fmt.Errorf("it ended with code %d", state.ExitCode)
 		}
 		select {
 		case <-again.C:
@@ -136,20 +135,6 @@ func (a answers) WaitUntilReady(ctx context.Context, target wait.StrategyTarget)
 			return fmt.Errorf("not ready after %s: %w", startTime, err)
 		}
 	}
-}
-
-// lastWords returns the end of a container's log.
-func lastWords(ctx context.Context, target wait.StrategyTarget) string {
-	const most = 2 << 10
-	logs, err := target.Logs(ctx)
-	if err != nil {
-		return err.Error()
-	}
-	text, err := io.ReadAll(logs)
-	if err := errors.Join(err, logs.Close()); err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-most):])
 }
 
 func openMySQL(rawURL string) (*sql.DB, error) {
