@@ -73,13 +73,13 @@ func (r *Campaigns) Add(ctx context.Context, c campaign.Campaign) error {
 	return nil
 }
 
-func (r *Campaigns) find(ctx context.Context, id string) (campaignRow, error) {
-	return find[campaignRow](ctx, r.conn, selectCampaigns, id, campaign.ErrNotFound, "campaign")
+func (r *Campaigns) find(ctx context.Context, id, suffix string) (campaignRow, error) {
+	return find[campaignRow](ctx, r.conn, selectCampaigns, id, suffix, campaign.ErrNotFound, "campaign")
 }
 
 // Get implements [campaign.Repository].
 func (r *Campaigns) Get(ctx context.Context, id string) (campaign.Campaign, error) {
-	row, err := r.find(ctx, id)
+	row, err := r.find(ctx, id, "")
 	if err != nil {
 		return campaign.Campaign{}, err
 	}
@@ -88,7 +88,11 @@ func (r *Campaigns) Get(ctx context.Context, id string) (campaign.Campaign, erro
 
 // Update implements [campaign.Repository].
 func (r *Campaigns) Update(ctx context.Context, id string, change func(c *campaign.Campaign) error) error {
-	row, err := r.find(ctx, id)
+	d, err := r.dialect(ctx)
+	if err != nil {
+		return fmt.Errorf("sqlalpes: update campaign: %w", err)
+	}
+	row, err := r.find(ctx, id, d.ForUpdate) // it decides alone about it
 	if err != nil {
 		return err
 	}
@@ -132,7 +136,7 @@ func (r *Campaigns) Remove(ctx context.Context, id string) (campaign.Campaign, e
 
 // Find implements [campaign.Views].
 func (r *Campaigns) Find(ctx context.Context, q campaign.Find) (campaign.View, error) {
-	row, err := r.find(ctx, q.ID)
+	row, err := r.find(ctx, q.ID, "")
 	if err != nil {
 		return campaign.View{}, err
 	}

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
 )
 
 // ErrNoTx says that a repository without a database of its own was called outside of a transaction.
@@ -65,15 +67,23 @@ func first[R any](ctx context.Context, c conn, query string, args ...any) (row R
 	return row, err == nil, err
 }
 
-// find returns the row with that id, or missing. The query is completed behind its FROM clause; what names the
+func (c conn) dialect(ctx context.Context) (sqldb.Dialect, error) {
+	ext, err := c.in(ctx)
+	if err != nil {
+		return sqldb.Dialect{}, err
+	}
+	return sqldb.DialectOf(ext.DriverName()), nil
+}
+
+// find returns the row with that id, or missing. The query is completed behind its FROM clause; suffix ends it, and what names the
 // row for the error.
-func find[R any](ctx context.Context, c conn, query, id string, missing error, what string) (R, error) {
+func find[R any](ctx context.Context, c conn, query, id, suffix string, missing error, what string) (R, error) {
 	// Some databases fail on texts that they could never have stored.
 	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
 		var none R
 		return none, missing
 	}
-	row, found, err := first[R](ctx, c, query+" WHERE id = ?", id)
+	row, found, err := first[R](ctx, c, query+" WHERE id = ?"+suffix, id)
 	if err != nil {
 		return row, fmt.Errorf("sqlalpes: get %s: %w", what, err)
 	}

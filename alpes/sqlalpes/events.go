@@ -54,14 +54,9 @@ func (r *Events) Count(ctx context.Context, campaignID string) (int, error) {
 }
 
 // count changes the campaign's row first: that holds it, and makes its latest content visible even to a
-// transaction that reads from an older snapshot. Of two transactions that find no row, one fails to add it.
+// transaction that reads from an older snapshot.
 func (r *Events) count(ctx context.Context, campaignID string) (int, error) {
-	held, err := r.exec(ctx, "UPDATE eventos_por_campana SET version = version + 1 WHERE id_campana = ?", campaignID)
-	if err != nil {
-		return 0, err
-	}
-	if held == 0 {
-		_, err = r.exec(ctx, "INSERT INTO eventos_por_campana (id_campana, cantidad, version) VALUES (?, 0, 1)", campaignID)
+	if err := r.change(ctx, "version = version + 1", campaignID); err != nil {
 		return 0, err
 	}
 	n, _, err := first[int](ctx, r.conn, "SELECT cantidad FROM eventos_por_campana WHERE id_campana = ?", campaignID)
@@ -84,23 +79,35 @@ func (r *Events) Add(ctx context.Context, e tracking.Event) error {
 }
 
 func (r *Events) insert(ctx context.Context, s tracking.Snapshot) error {
-	counted, err := r.exec(ctx, "UPDATE eventos_por_campana SET cantidad = cantidad + 1 WHERE id_campana = ?", s.CampaignID)
-	if err != nil {
+	if err := r.change(ctx, "cantidad = cantidad + 1", s.CampaignID); err != nil {
 		return err
 	}
-	if counted == 0 {
-		_, err = r.exec(ctx, "INSERT INTO eventos_por_campana (id_campana, cantidad, version) VALUES (?, 1, 1)", s.CampaignID)
-		if err != nil {
-			return err
-		}
-	}
-	_, err = r.exec(ctx, "INSERT INTO eventos (id, id_partner, id_campana, fecha) VALUES (?, ?, ?, ?)",
+	_, err := r.exec(ctx, "INSERT INTO eventos (id, id_partner, id_campana, fecha) VALUES (?, ?, ?, ?)",
 		s.ID, s.PartnerID, s.CampaignID, s.OccurredAt.UnixMilli())
 	return err
 }
 
+// change changes the campaign's row, which is made if there is none. Of two transactions that find none, the second waits for the first.
+func (r *Events) change(ctx context.Context, set, campaignID string) error {
+	update := "UPDATE eventos_por_campana SET " + set + " WHERE id_campana = ?"
+	changed, err := r.exec(ctx, update, campaignID)
+	if err != nil || changed > 0 {
+		return err
+	}
+	d, err := r.dialect(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.exec(ctx, "INSERT INTO eventos_por_campana (id_campana, cantidad, version) VALUES (?, 0, 1) "+d.Upsert([]string{"id_campana"}, nil), campaignID)
+	if err != nil {
+		return err
+	}
+	_, err = r.exec(ctx, update, campaignID)
+	return err
+}
+
 func (r *Events) find(ctx context.Context, id string) (eventRow, error) {
-	return find[eventRow](ctx, r.conn, selectEvents, id, tracking.ErrNotFound, "event")
+	return find[eventRow](ctx, r.conn, selectEvents, id, "", tracking.ErrNotFound, "event")
 }
 
 // Get implements [tracking.Repository].

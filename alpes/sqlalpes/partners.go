@@ -62,7 +62,7 @@ func (r *Partners) Add(ctx context.Context, p partner.Partner) error {
 }
 
 func (r *Partners) find(ctx context.Context, id string) (partnerRow, error) {
-	return find[partnerRow](ctx, r.conn, selectPartners, id, partner.ErrNotFound, "partner")
+	return find[partnerRow](ctx, r.conn, selectPartners, id, "", partner.ErrNotFound, "partner")
 }
 
 // Get implements [partner.Repository].

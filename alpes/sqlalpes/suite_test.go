@@ -10,6 +10,7 @@ import (
 
 	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
+	"github.com/alpespartners/alpespartners/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -18,6 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var stores = map[string]func(t *testing.T) string{
 	"sqlite file":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "alpes.db") },
 	"sqlite memory": func(*testing.T) string { return "sqlite::memory:" },
+	"postgres":      func(t *testing.T) string { return testenv.Postgres(t).URL },
+	"mysql":         func(t *testing.T) string { return testenv.MySQL(t).URL },
 }
 
 // onEach runs test on a fresh database of each kind.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -11,7 +13,7 @@ import (
 
 // Dialect is every difference between the databases. It is a value: two of one database are equal in effect.
 type Dialect struct {
-	// Name is the database's name in URLs and the folder of its migrations: "sqlite".
+	// Name is the database's name in URLs: "sqlite", "postgres" or "mysql".
 	Name string
 	// Driver is its name in database/sql.
 	Driver string
@@ -21,6 +23,13 @@ type Dialect struct {
 	MaxVars int
 	// Now is the expression for the database's clock, in milliseconds since 1970 UTC.
 	Now string
+	// ForUpdate ends a SELECT whose rows the transaction is to hold. Empty where a transaction that writes is alone anyway.
+	ForUpdate string
+	// LockKeys returns a statement that holds keys, given the text of their parameters, until the end of the transaction, whether rows have
+	// them or not. Nil where the database has no such locks.
+	LockKeys func(marks string) string
+	// OneWriter says that transactions of [DB.InTx] never run at the same time, not even those of two processes.
+	OneWriter bool
 	// Upsert returns the end of an INSERT that meets a row with the same values in the key
 	// columns: the columns of update take the new values, or, where there are none, the row is left as it is.
 	Upsert func(key, update []string) string
@@ -30,6 +39,20 @@ type Dialect struct {
 	IsSerialization func(error) bool
 
 	migrations goose.Dialect
+	// words are what the terms of migrations mean; $ stands for a term's argument.
+	words map[string]string
+	// prepares says that the driver does not keep statements prepared itself.
+	prepares bool
+}
+
+// DialectOf returns the dialect of the driver, by its name in database/sql; what is none of ours is taken for SQLite.
+func DialectOf(driver string) Dialect {
+	for _, d := range []Dialect{postgresDialect(), mysqlDialect()} {
+		if d.Driver == driver {
+			return d
+		}
+	}
+	return sqliteDialect()
 }
 
 // The SQLite result codes that a store must tell apart; see https://www.sqlite.org/rescode.html.
@@ -48,6 +71,7 @@ func sqliteDialect() Dialect {
 		BindStyle: sqlx.QUESTION,
 		MaxVars:   32766,
 		Now:       "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+		OneWriter: true,
 		Upsert:    onConflict,
 		IsConflict: func(err error) bool {
 			code, ok := sqliteCode(err)
@@ -58,6 +82,12 @@ func sqliteDialect() Dialect {
 			return ok && (code&0xff == sqliteBusy || code&0xff == sqliteLocked)
 		},
 		migrations: goose.DialectSQLite3,
+		words: map[string]string{
+			"serial": "INTEGER PRIMARY KEY", "number": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER",
+			"char": "TEXT", "text": "TEXT", "bytes": "BLOB", "is_json": "json_valid($)",
+			"clustered": " WITHOUT ROWID", "where": " WHERE $",
+		},
+		prepares: true,
 	}
 }
 
@@ -67,6 +97,67 @@ func sqliteCode(err error) (int, bool) {
 		return 0, false
 	}
 	return e.Code(), true
+}
+
+func postgresDialect() Dialect {
+	code := func(err error) string {
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+			return e.Code
+		}
+		return ""
+	}
+	return Dialect{
+		Name:      "postgres",
+		Driver:    "pgx/v5",
+		BindStyle: sqlx.DOLLAR,
+		MaxVars:   65535,
+		Now:       "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+		ForUpdate: " FOR UPDATE",
+		LockKeys: func(marks string) string {
+			return "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(k, 0) AS h FROM unnest(ARRAY[" + marks + "]::text[]) AS k ORDER BY h) AS s"
+		},
+		Upsert:     onConflict,
+		IsConflict: func(err error) bool { return code(err) == "23505" },
+		IsSerialization: func(err error) bool { // serialization failure, deadlock
+			return code(err) == "40001" || code(err) == "40P01"
+		},
+		migrations: goose.DialectPostgres,
+		words: map[string]string{
+			"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "number": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+			"int": "BIGINT", "char": "TEXT", "text": "TEXT", "bytes": "BYTEA", "is_json": "$::json IS NOT NULL",
+			"clustered": "", "where": " WHERE $",
+		},
+	}
+}
+
+func mysqlDialect() Dialect {
+	number := func(err error) uint16 {
+		if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
+			return e.Number
+		}
+		return 0
+	}
+	// VARBINARY tells texts apart that only differ in the spaces at their end; which collation does depends on the server.
+	const text = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+	return Dialect{
+		Name:       "mysql",
+		Driver:     "mysql",
+		BindStyle:  sqlx.QUESTION,
+		MaxVars:    65535,
+		Now:        "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+		ForUpdate:  " FOR UPDATE",
+		Upsert:     onDuplicateKey,
+		IsConflict: func(err error) bool { return number(err) == 1062 },
+		IsSerialization: func(err error) bool { // deadlock, lock wait time-out
+			return number(err) == 1213 || number(err) == 1205
+		},
+		migrations: goose.DialectMySQL,
+		words: map[string]string{
+			"serial": "BIGINT AUTO_INCREMENT PRIMARY KEY", "number": "BIGINT AUTO_INCREMENT PRIMARY KEY", "int": "BIGINT",
+			"char": "VARBINARY($)", "text": "LONGTEXT" + text, "bytes": "LONGBLOB", "is_json": "JSON_VALID($)",
+			"clustered": "", "where": "",
+		},
+	}
 }
 
 // onConflict is the clause of SQLite and PostgreSQL.
@@ -80,4 +171,16 @@ func onConflict(key, update []string) string {
 		set[i] = column + " = excluded." + column
 	}
 	return clause + "UPDATE SET " + strings.Join(set, ", ")
+}
+
+// onDuplicateKey is the clause of MySQL and MariaDB.
+func onDuplicateKey(key, update []string) string {
+	if len(update) == 0 {
+		return "ON DUPLICATE KEY UPDATE " + key[0] + " = " + key[0]
+	}
+	set := make([]string, len(update))
+	for i, column := range update {
+		set[i] = column + " = VALUES(" + column + ")"
+	}
+	return "ON DUPLICATE KEY UPDATE " + strings.Join(set, ", ")
 }

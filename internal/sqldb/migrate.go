@@ -1,7 +1,6 @@
 package sqldb
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +16,8 @@ var ErrPrefix = errors.New("sqldb: bad table prefix")
 
 // Migrations is a package's schema.
 type Migrations struct {
-	// Files has a folder for each dialect's name with numbered SQL files, in which {{prefix}} stands for Prefix.
+	// Files has numbered SQL files for all dialects: {{prefix}} stands for Prefix in them, and other words in double braces for what the
+	// dialects say differently; see [Dialect].
 	Files fs.FS
 	// Versions is the table, prefixed too, that remembers which were applied. Each package has its own.
 	Versions string
@@ -43,11 +43,7 @@ func (db *DB) Migrate(ctx context.Context, m Migrations) error {
 	}
 	db.migrating.Lock()
 	defer db.migrating.Unlock()
-	files, err := fs.Sub(m.Files, db.dialect.Name)
-	if err != nil {
-		return fmt.Errorf("sqldb: migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(db.dialect.migrations, db.writer.DB, prefixed{files, m.Prefix},
+	provider, err := goose.NewProvider(db.dialect.migrations, db.writer.DB, translated{m.Files, m.Prefix, db.dialect},
 		goose.WithTableName(m.Prefix+m.Versions),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithSlog(slog.New(slog.DiscardHandler)))
@@ -63,35 +59,63 @@ func (db *DB) Migrate(ctx context.Context, m Migrations) error {
 	return fmt.Errorf("sqldb: migrate: %w", err)
 }
 
-// prefixed is a file system whose SQL files have the prefix put in.
-type prefixed struct {
+// translated is a file system whose SQL files are in the dialect's words, with the prefix put in.
+type translated struct {
 	fs.FS
-	prefix string
+	prefix  string
+	dialect Dialect
 }
 
 // Open opens the named file.
-func (p prefixed) Open(name string) (fs.File, error) {
-	file, err := p.FS.Open(name)
+func (t translated) Open(name string) (fs.File, error) {
+	file, err := t.FS.Open(name)
 	if err != nil || !strings.HasSuffix(name, ".sql") {
 		return file, err
 	}
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
-	text, err := fs.ReadFile(p.FS, name)
+	text, err := fs.ReadFile(t.FS, name)
 	if err != nil {
 		return nil, err
 	}
-	info, err := fs.Stat(p.FS, name)
+	info, err := fs.Stat(t.FS, name)
 	if err != nil {
 		return nil, err
 	}
-	text = bytes.ReplaceAll(text, []byte("{{prefix}}"), []byte(p.prefix))
-	return &sqlFile{Reader: bytes.NewReader(text), info: info}, nil
+	sql, err := t.translate(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &sqlFile{Reader: strings.NewReader(sql), info: info}, nil
+}
+
+// translate replaces what stands in double braces: a word, and for some an argument.
+func (t translated) translate(text string) (string, error) {
+	var sql strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{{")
+		sql.WriteString(before)
+		if !found {
+			return sql.String(), nil
+		}
+		term, after, closed := strings.Cut(rest, "}}")
+		word, argument, _ := strings.Cut(term, " ")
+		meaning, known := t.dialect.words[word]
+		switch {
+		case word == "prefix":
+			sql.WriteString(t.prefix)
+		case known && closed:
+			sql.WriteString(strings.ReplaceAll(meaning, "$", argument))
+		default:
+			return "", fmt.Errorf("sqldb: {{%s}} means nothing to %s", term, t.dialect.Name)
+		}
+		text = after
+	}
 }
 
 type sqlFile struct {
-	*bytes.Reader
+	*strings.Reader
 	info fs.FileInfo
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
 
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx/v5"
 	"github.com/jmoiron/sqlx"
 )
 
@@ -21,7 +24,7 @@ var (
 	ErrCommit = errors.New("sqldb: commit failed")
 )
 
-// DB is an open database: a connection to write with, others to read with, and its dialect. It is
+// DB is an open database and its dialect. Of SQLite, one connection writes and others read. It is
 // safe for concurrent use.
 type DB struct {
 	dialect   Dialect
@@ -32,51 +35,149 @@ type DB struct {
 	migrating sync.Mutex
 }
 
-// readers bounds SQLite's reading connections; more only contend for its page cache.
-const readers = 8
+const (
+	// readers bounds SQLite's reading connections; more only contend for its page cache.
+	readers = 8
+	// connections bounds those to a server.
+	connections = 16
+)
 
-// Open opens the database that rawURL names and checks its settings. The caller closes it.
-// A URL of another kind: [ErrURL]. A setting that did not take effect: [ErrUnsafe].
-func Open(ctx context.Context, rawURL string) (*DB, error) {
-	scheme, path, ok := strings.Cut(rawURL, ":")
-	if !ok || scheme != "sqlite" || path == "" {
-		// The URL may hold a password: only its scheme is repeated.
-		return nil, fmt.Errorf("%w: scheme %q", ErrURL, scheme)
+// Option adjusts [Open].
+type Option struct{ apply func(*options) }
+
+type options struct{ unsafe bool }
+
+// AllowUnsafe opens a database although a setting says that it may lose what was committed; [DB.Settings] tells which.
+func AllowUnsafe() Option { return Option{func(o *options) { o.unsafe = true }} }
+
+// Open opens the database that rawURL names and checks its settings. The caller closes it. URLs are "sqlite:PATH", "sqlite::memory:",
+// "postgres://USER:PASSWORD@HOST/DATABASE" with the parameters of pgx, and "mysql://USER:PASSWORD@HOST/DATABASE", for MariaDB too.
+// A URL of another kind: [ErrURL]. A setting that is not as it must be: [ErrUnsafe].
+func Open(ctx context.Context, rawURL string, opts ...Option) (*DB, error) {
+	var o options
+	for _, option := range opts {
+		option.apply(&o)
 	}
-	db, err := openSQLite(ctx, path)
+	db, err := open(ctx, rawURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.check(ctx); err != nil && (!o.unsafe || !errors.Is(err, ErrUnsafe)) {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func open(ctx context.Context, rawURL string) (*DB, error) {
+	scheme, rest, ok := strings.Cut(rawURL, ":")
+	if !ok || rest == "" {
+		scheme = ""
+	}
+	var db *DB
+	var err error
+	switch scheme {
+	case "sqlite":
+		db, err = openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		db, err = openServer(ctx, postgresDialect(), rawURL, postgresDSN)
+	case "mysql":
+		db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("transaction_isolation"))
+		if e := (*mysql.MySQLError)(nil); errors.As(err, &e) && e.Number == mysqlUnknownVariable { // MariaDB
+			db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("tx_isolation"))
+		}
+	default:
+		// The URL may hold a password: only its scheme is repeated.
+		return nil, fmt.Errorf("%w: scheme %q: use sqlite, postgres or mysql", ErrURL, scheme)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open: %w", err)
-	}
-	if err := db.check(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
 	db := &DB{dialect: sqliteDialect(), memory: path == ":memory:"}
-	// sqlx knows the bind style of drivers by name, in a table of its own for the whole process, and does not
-	// know this one. Storing the same value again is harmless.
-	sqlx.BindDriver(db.dialect.Driver, db.dialect.BindStyle)
 	var err error
 	// Of a database in memory the one connection is all there is: it must never be closed as idle.
-	if db.writer, err = connect(ctx, db.dialect.Driver, sqliteDSN(path, "_txlock=immediate"), 1); err != nil {
+	if db.writer, err = connect(ctx, db.dialect, sqliteDSN(path, "_txlock=immediate"), 1); err != nil {
 		return nil, err
 	}
 	db.reader, db.prepared = db.writer, newPrepared(db.writer)
 	if db.memory {
 		return db, nil
 	}
-	db.reader, err = connect(ctx, db.dialect.Driver, sqliteDSN(path, "_pragma=query_only(1)"), readers)
+	db.reader, err = connect(ctx, db.dialect, sqliteDSN(path, "_pragma=query_only(1)"), readers)
 	if err != nil {
 		return nil, errors.Join(err, db.writer.Close())
 	}
 	return db, nil
 }
 
+func openServer(ctx context.Context, d Dialect, rawURL string, dsn func(*url.URL) (string, error)) (*DB, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return nil, fmt.Errorf("%w: want %s://USER:PASSWORD@HOST:PORT/DATABASE", ErrURL, d.Name)
+	}
+	name, err := dsn(u)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := connect(ctx, d, name, connections)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{dialect: d, writer: pool, reader: pool}
+	if d.prepares {
+		db.prepared = newPrepared(pool)
+	}
+	return db, nil
+}
+
+// postgresDSN is pgx's own URL. What decides is read anew in each statement.
+func postgresDSN(u *url.URL) (string, error) {
+	query := u.Query()
+	query.Set("default_transaction_isolation", "read committed")
+	c := *u
+	c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
+	return c.String(), nil
+}
+
+const mysqlUnknownVariable = 1193
+
+// mysqlDSN makes the driver's name of a database; isolation is the name of that variable. Rows that an UPDATE finds are counted, changed
+// or not, as the others do.
+func mysqlDSN(isolation string) func(*url.URL) (string, error) {
+	return func(u *url.URL) (string, error) { return mysqlConfig(u, isolation) }
+}
+
+func mysqlConfig(u *url.URL, isolation string) (string, error) {
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.DBName = "tcp", u.Host, strings.Trim(u.Path, "/")
+	if u.Port() == "" {
+		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	c.User = u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	c.ClientFoundRows, c.InterpolateParams = true, true
+	c.Params = map[string]string{
+		isolation:  "'READ-COMMITTED'",
+		"sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+	}
+	for name, values := range u.Query() {
+		if name != "tls" {
+			return "", fmt.Errorf("%w: parameter %q: only tls is known", ErrURL, name)
+		}
+		c.TLSConfig = values[0]
+	}
+	return c.FormatDSN(), nil
+}
+
 // connect opens a pool whose connections are kept when idle. sqlx's own ConnectContext leaks it when the ping fails.
-func connect(ctx context.Context, driver, dsn string, connections int) (*sqlx.DB, error) {
-	pool, err := sqlx.Open(driver, dsn)
+func connect(ctx context.Context, d Dialect, dsn string, connections int) (*sqlx.DB, error) {
+	// sqlx knows the bind style of drivers by name, in a table of its own for the whole process, and does not
+	// know all of these. Storing the same value again is harmless.
+	sqlx.BindDriver(d.Driver, d.BindStyle)
+	pool, err := sqlx.Open(d.Driver, dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -120,15 +221,26 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.Ext
 	// After a commit, or when ctx ended and database/sql has rolled back already, this does nothing. A failing
 	// rollback closes the connection, which ends the transaction too.
 	defer func() { _ = tx.Rollback() }()
+	if db.prepared == nil {
+		return commit(tx, fn(ctx, tx))
+	}
 	with := &preparedTx{Tx: tx, prepared: db.prepared}
-	if err := fn(ctx, with); err != nil {
+	if err := commit(tx, fn(ctx, with)); err != nil {
+		return err
+	}
+	if len(with.missed) > 0 {
+		db.prepared.learn(ctx, with.missed)
+	}
+	return nil
+}
+
+// commit commits unless the transaction's function failed.
+func commit(tx *sqlx.Tx, err error) error {
+	if err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCommit, err)
-	}
-	if len(with.missed) > 0 {
-		db.prepared.learn(ctx, with.missed)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Setting is one setting of the database that the stores' promises rest on.
@@ -16,16 +17,24 @@ type Setting struct {
 	Want string
 	// Why says what is lost without it.
 	Why string
+	// Also are other values that are as good.
+	Also []string
 }
 
 // Safe says that the setting is as it must be.
-func (s Setting) Safe() bool { return s.Value == s.Want }
+func (s Setting) Safe() bool { return s.Value == s.Want || slices.Contains(s.Also, s.Value) }
 
-// Settings reads the settings in effect on the writing connection, for a server to print at its start.
+// Settings reads the settings in effect on a writing connection, for a server to print at its start.
 func (db *DB) Settings(ctx context.Context) ([]Setting, error) {
-	settings := sqliteSettings(db.memory)
+	query, settings := "PRAGMA ", sqliteSettings(db.memory)
+	switch db.dialect.Name {
+	case "postgres":
+		query, settings = "SHOW ", postgresSettings()
+	case "mysql":
+		query, settings = "SELECT @@GLOBAL.", mysqlSettings()
+	}
 	for i := range settings {
-		if err := db.writer.GetContext(ctx, &settings[i].Value, "PRAGMA "+settings[i].Name); err != nil {
+		if err := db.writer.GetContext(ctx, &settings[i].Value, query+settings[i].Name); err != nil {
 			return nil, fmt.Errorf("sqldb: read setting %s: %w", settings[i].Name, err)
 		}
 	}
@@ -39,9 +48,26 @@ func sqliteSettings(memory bool) []Setting {
 	}
 	return []Setting{
 		{Name: "journal_mode", Want: journal, Why: "readers wait for the writer"},
-		{Name: "synchronous", Want: "2", Why: "a power loss takes back transactions that were committed"},
+		{Name: "synchronous", Want: "2", Why: lost},
 		{Name: "foreign_keys", Want: "1", Why: "rows may refer to others that do not exist"},
 		{Name: "busy_timeout", Want: "10000", Why: "another process's write fails ours at once"},
+	}
+}
+
+const lost = "a power loss takes back transactions that were committed"
+
+func postgresSettings() []Setting {
+	return []Setting{
+		{Name: "fsync", Want: "on", Why: "a power loss leaves the database corrupt"},
+		{Name: "full_page_writes", Want: "on", Why: "a power loss leaves the database corrupt"},
+		{Name: "synchronous_commit", Want: "on", Why: lost, Also: []string{"remote_apply", "remote_write", "local"}},
+	}
+}
+
+func mysqlSettings() []Setting {
+	return []Setting{
+		{Name: "innodb_flush_log_at_trx_commit", Want: "1", Why: lost},
+		{Name: "innodb_doublewrite", Want: "1", Why: "a power loss leaves the database corrupt", Also: []string{"ON"}},
 	}
 }
 

@@ -253,7 +253,7 @@ func TestRowsAndInAreChunked(t *testing.T) {
 func TestMigrateFaults(t *testing.T) {
 	t.Parallel()
 	db := openFile(t)
-	files := fstest.MapFS{"sqlite/0001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE {{prefix}}t (x INTEGER);\n")}}
+	files := fstest.MapFS{"0001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE {{prefix}}t (x INTEGER);\n")}}
 	for range 2 {
 		if err := db.Migrate(t.Context(), sqldb.Migrations{Files: files, Versions: "v", Prefix: "p_"}); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -45,14 +48,23 @@ func (r entryRow) entry(consumer string) (inbox.Entry, error) {
 // Entries implements [inbox.Tx].
 func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (map[string]inbox.Entry, error) {
 	found := make(map[string]inbox.Entry, len(keys))
+	asked := make(map[string]string, len(keys)) // as it is stored → as it was asked for
+	for _, key := range keys {
+		asked[bounded(key)] = key
+	}
+	keys = slices.Collect(maps.Keys(asked))
+	if err := t.claim(ctx, consumer, keys); err != nil {
+		return nil, fmt.Errorf("sqlmsg: claim inbox keys: %w", err)
+	}
 	err := t.store.dialect.In(keys, 1, func(in string, args []any) error {
 		var rows []entryRow
 		query := t.store.query(`SELECT entry_key, epoch, outcome, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
-			FROM {inbox} WHERE consumer = ? AND entry_key IN ` + in)
+			FROM {inbox} WHERE consumer = ? AND outcome <> '` + claimed + `' AND entry_key IN ` + in)
 		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append([]any{consumer}, args...)...); err != nil {
 			return err
 		}
 		for _, row := range rows {
+			row.Key = asked[row.Key]
 			e, err := row.entry(consumer)
 			if err != nil {
 				return err
@@ -67,6 +79,38 @@ func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (
 	return found, nil
 }
 
+// claimed is the outcome of a row that only holds its key for the transaction that made it. One that stays, as nothing was put
+// in its place, stands for no entry, and is forgotten like one.
+const claimed = "-"
+
+// claim makes transactions that ask for the same keys take effect one after the other. Where the database cannot lock a key
+// that no row has, a row is made; in the order of the keys, so that two transactions do not wait for each other.
+func (t *storeTx) claim(ctx context.Context, consumer string, keys []string) error {
+	d := t.store.dialect
+	if d.OneWriter || len(keys) == 0 {
+		return nil
+	}
+	if d.LockKeys != nil {
+		names := make([]string, len(keys))
+		for i, key := range keys {
+			names[i] = t.store.prefix + consumer + "/" + key
+		}
+		return d.In(names, 0, func(in string, args []any) error {
+			_, err := t.ext.ExecContext(ctx, sqlx.Rebind(d.BindStyle, d.LockKeys(strings.Trim(in, "()"))), args...)
+			return err
+		})
+	}
+	columns := []string{"consumer", "entry_key", "epoch", "outcome",
+		"reply_id", "reply_topic", "reply_key", "reply_type", "reply_headers", "reply_payload"}
+	rows := make([][]any, 0, len(keys))
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		rows = append(rows, []any{consumer, key, 0, claimed, "", "", "", "", "", []byte{}})
+	}
+	return d.Rows(ctx, t.ext, sqldb.Insert{
+		Table: t.store.prefix + "inbox", Columns: columns, Computed: map[string]string{"handled_at": d.Now}, Suffix: d.Upsert(columns[:2], nil),
+	}, rows)
+}
+
 // Put implements [inbox.Tx].
 func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 	rows := make([][]any, 0, len(entries))
@@ -76,7 +120,7 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		if err != nil {
 			return err
 		}
-		row := []any{e.Consumer, e.Key, e.Epoch, string(e.Outcome),
+		row := []any{e.Consumer, bounded(e.Key), e.Epoch, string(e.Outcome),
 			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
 		// One statement must not name a row twice: the last one wins.
 		if i, twice := at[[2]string{e.Consumer, e.Key}]; twice {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/testenv"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
 	"github.com/alpespartners/alpespartners/messaging/memmsg"
@@ -106,7 +107,22 @@ func memoryStores(*testing.B) (benchStore, messageStore) { return memsaga.New(),
 // fileStores share a SQLite file with synchronous=FULL.
 func fileStores(b *testing.B) (benchStore, messageStore) {
 	b.Helper()
-	db, err := sqlmsg.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "bench.db"))
+	return storesAt(b, "sqlite:"+filepath.Join(b.TempDir(), "bench.db"))
+}
+
+func postgresStores(b *testing.B) (benchStore, messageStore) {
+	b.Helper()
+	return storesAt(b, testenv.Postgres(b).URL)
+}
+
+func mysqlStores(b *testing.B) (benchStore, messageStore) {
+	b.Helper()
+	return storesAt(b, testenv.MySQL(b).URL)
+}
+
+func storesAt(b *testing.B, url string) (benchStore, messageStore) {
+	b.Helper()
+	db, err := sqlmsg.Open(b.Context(), url)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -128,7 +144,9 @@ func fileStores(b *testing.B) (benchStore, messageStore) {
 // BenchmarkSagas is a closed loop of sagas of three steps over the memory broker: so many are outstanding at a time, and each is
 // waited for until its last commit.
 func BenchmarkSagas(b *testing.B) {
-	for name, stores := range map[string]func(*testing.B) (benchStore, messageStore){"sqlite": fileStores, "memory": memoryStores} {
+	for name, stores := range map[string]func(*testing.B) (benchStore, messageStore){
+		"sqlite": fileStores, "memory": memoryStores, "postgres": postgresStores, "mysql": mysqlStores,
+	} {
 		for third, want := range map[string]saga.Status{"done": saga.Completed, "refused": saga.Compensated} {
 			for _, outstanding := range []int{64, 1} {
 				b.Run(fmt.Sprintf("%s/%s/%d", name, third, outstanding), func(b *testing.B) {

@@ -47,7 +47,8 @@ type batch struct {
 // taken is the version of an instance that the batch changes already: none that a change can be based on.
 const taken = -1
 
-// check divides the changes into those whose instance is at the expected version and the others' ids, with one query.
+// check divides the changes into those whose instance is at the expected version and the others' ids, with one query,
+// which holds the instances in the order of their ids.
 // Of two changes of one instance the second is stale.
 func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh []coordinator.Change, stale []saga.ID, err error) {
 	ids := make([]string, len(changes))
@@ -57,7 +58,7 @@ func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh 
 	versions := map[saga.ID]int64{}
 	err = b.dialect.In(ids, 0, func(in string, args []any) error {
 		var rows []sagaRow
-		if err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT id, version FROM {sagas} WHERE id IN "+in), args...); err != nil {
+		if err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT id, version FROM {sagas} WHERE id IN "+in+" ORDER BY id"+b.dialect.ForUpdate), args...); err != nil {
 			return err
 		}
 		for _, row := range rows {

@@ -153,6 +153,10 @@ func (s *Store) pauses(ctx context.Context, which string, args ...any) ([]coordi
 
 // SetPause implements [coordinator.Store].
 func (s *Store) SetPause(ctx context.Context, p coordinator.Pause) error {
+	var done int
+	if p.Done {
+		done = 1
+	}
 	var released *int64
 	if !p.Released.IsZero() {
 		at := p.Released.UnixMicro()
@@ -162,7 +166,7 @@ func (s *Store) SetPause(ctx context.Context, p coordinator.Pause) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 		return s.dialect.Rows(ctx, tx, sqldb.Insert{
 			Table: s.prefix + "saga_pauses", Columns: append(key, rest...), Suffix: s.dialect.Upsert(key[:2], rest),
-		}, [][]any{{p.Definition, p.At.UnixMicro(), p.By, p.Why, released, p.ReleasedBy, p.ReleasedWhy, p.Rate, p.Done}})
+		}, [][]any{{p.Definition, p.At.UnixMicro(), p.By, p.Why, released, p.ReleasedBy, p.ReleasedWhy, p.Rate, done}})
 	})
 	if err != nil {
 		return fmt.Errorf("sqlsaga: set a pause: %w", err)

@@ -2,19 +2,19 @@
 -- The tables and columns are the original's. Ours beside them: seq (the order of the lists), status and version.
 -- SQLite takes no notice of a column's length; the domain's rules bound what comes here.
 CREATE TABLE campaigns (
-    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq           {{number}},
     id            CHAR(36)     NOT NULL UNIQUE,
     nombre        VARCHAR(100) NOT NULL,
     presupuesto   VARCHAR(30)  NOT NULL, -- an exact decimal; the original's float is not
     divisa        VARCHAR(10)  NOT NULL,
     marca_id      VARCHAR(36)  NOT NULL,
-    participantes TEXT         NOT NULL CHECK (json_valid(participantes)),
+    participantes {{text}} NOT NULL CHECK ({{is_json participantes}}),
     status        VARCHAR(10)  NOT NULL CHECK (status IN ('pending', 'active')),
-    version       INTEGER      NOT NULL
+    version       {{int}}      NOT NULL
 );
 
 CREATE TABLE partners (
-    seq                INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq                {{number}},
     id                 CHAR(36)     NOT NULL UNIQUE,
     id_campaign        VARCHAR(36)  NOT NULL,
     nombre             VARCHAR(100) NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE partners (
 );
 
 CREATE TABLE eventos (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq        {{number}},
     id         CHAR(36)     NOT NULL UNIQUE,
     id_partner VARCHAR(100) NOT NULL,
     id_campana VARCHAR(100) NOT NULL,
