@@ -20,6 +20,7 @@ const (
 	moby     = "github.com/moby/moby"
 	mysql    = "github.com/go-sql-driver/mysql"
 	pgx      = "github.com/jackc/pgx"
+	prom     = "github.com/prometheus/client_golang"
 	pulsar   = "github.com/apache/pulsar-client-go"
 	sqlite   = "modernc.org/sqlite"
 	sqlx     = "github.com/jmoiron/sqlx"
@@ -51,7 +52,7 @@ func layers() []layer {
 		{dir: "messaging/outbox", module: []string{"messaging"}, vendor: []string{backoff}},
 		{dir: "messaging/inbox", module: []string{"messaging", "messaging/outbox"}, vendor: []string{uuid, backoff}},
 		{dir: "messaging/memmsg", module: barrier},
-		{dir: "messaging/pulsarmsg", module: []string{"messaging"}, vendor: []string{pulsar, backoff}},
+		{dir: "messaging/pulsarmsg", module: []string{"messaging"}, vendor: []string{pulsar, prom}},
 		{dir: "messaging/avromsg", module: []string{"messaging"}, vendor: []string{avro}},
 		{dir: "messaging/sqlmsg", module: append(barrier, "internal/sqldb"), vendor: []string{sqlx, goose, uuid}},
 		{dir: "messaging/messagingtest", module: []string{"messaging/..."}, vendor: []string{uuid}},
