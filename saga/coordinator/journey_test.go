@@ -205,8 +205,9 @@ func TestEveryShape(t *testing.T) {
 					world := newTravelling(t, w.none...)
 					world.run(world.agency.Run, world.agency.Ready())
 					c, _ := world.journeys(coordinator.Config{Store: open(world)})
-					w.journey.ID = "j"
-					id := world.begin(c, w.journey)
+					begun := w.journey
+					begun.ID = "j"
+					id := world.begin(c, begun)
 					if w.passport {
 						if err := c.Signal(t.Context(), id, "prepare/papers/passport", passport{"p1"}); err != nil {
 							t.Fatal(err)

@@ -16,7 +16,8 @@ type Store interface {
 	// It is one query for instances and one for items, however many are wanted.
 	Load(ctx context.Context, wants []Want) (map[saga.ID]saga.State, error)
 	// Commit writes all changes in one transaction, except those whose instance is not at version Before any more
-	// (or, with Before 0, exists already): their ids are returned and nothing of them is written.
+	// (or, with Before 0, exists already), and those that would be the second to give an Answer, which is for one expectation only: their ids are
+	// returned, in any order, and nothing of them is written.
 	// On an error it is unknown whether the transaction was committed.
 	Commit(ctx context.Context, changes []Change) (conflicts []saga.ID, err error)
 	// Due returns up to q.Limit records whose wake-up time is at or before q.Now, earliest first, and the earliest wake-up time after

@@ -90,9 +90,11 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 	// Everything is checked before anything is written: a commit is whole.
 	var conflicts []saga.ID
 	var fresh []coordinator.Change
+	seen := map[saga.ID]bool{}
 	for _, c := range changes {
-		again := slices.ContainsFunc(fresh, func(f coordinator.Change) bool { return f.State.ID == c.State.ID })
-		if again || s.version(c.State.ID) != c.Before {
+		stale := seen[c.State.ID] || s.version(c.State.ID) != c.Before
+		seen[c.State.ID] = seen[c.State.ID] || !stale
+		if stale || s.answersAgain(c, fresh) {
 			conflicts = append(conflicts, c.State.ID)
 			continue
 		}
@@ -117,6 +119,16 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 		}
 	}
 	return conflicts, nil
+}
+
+// answersAgain reports whether the change gives an answer that was given before, or by those changes.
+func (s *Store) answersAgain(c coordinator.Change, fresh []coordinator.Change) bool {
+	return slices.ContainsFunc(c.Answered, func(a coordinator.Expected) bool {
+		same := func(x coordinator.Expected) bool { return x.Answer == a.Answer }
+		own := slices.DeleteFunc(slices.Clone(c.Answered), func(x coordinator.Expected) bool { return !same(x) })
+		return len(own) > 1 || slices.ContainsFunc(s.expected, same) ||
+			slices.ContainsFunc(fresh, func(f coordinator.Change) bool { return slices.ContainsFunc(f.Answered, same) })
+	})
 }
 
 // version is 0 for an instance that does not exist.

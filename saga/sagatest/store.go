@@ -83,6 +83,7 @@ func cases() []storeCase {
 		{"MatchIsInTheOrderOfTheCommits", matchOrder},
 		{"AnExpectationThatIsThereStaysAsItIs", matchStays},
 		{"AnAnsweredExpectationIsFoundByItsMessageOnly", matchAnswers},
+		{"AMessageAnswersOneExpectation", matchOnce},
 		{"OneChangeExpectsAndAnswers", matchAtOnce},
 		{"ForgetRemovesOnlyWhatIsOpenOfTheInstance", matchForget},
 		{"AConflictNeitherExpectsNorAnswersNorForgets", matchConflict},

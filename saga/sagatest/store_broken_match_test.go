@@ -56,12 +56,21 @@ func (l *ledger) forget(c coordinator.Change) {
 
 // keeping replaces how a store keeps expectations; apply does it for each change of each commit, with its outcome.
 func keeping(apply func(l *ledger, c coordinator.Change, conflict bool, err error)) func(*store) {
+	return keepingAll(apply, func(c coordinator.Change) coordinator.Change { return c })
+}
+
+// keepingAll has the store below commit what below makes of the changes.
+func keepingAll(apply func(l *ledger, c coordinator.Change, conflict bool, err error), below func(coordinator.Change) coordinator.Change) func(*store) {
 	return func(s *store) {
 		l := &ledger{}
 		s.commit = func(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			conflicts, err := s.Store.Commit(ctx, changes)
+			committed := make([]coordinator.Change, len(changes))
+			for i, c := range changes {
+				committed[i] = below(c)
+			}
+			conflicts, err := s.Store.Commit(ctx, committed)
 			for _, c := range changes {
 				apply(l, c, slices.Contains(conflicts, c.State.ID), err)
 			}
@@ -128,8 +137,17 @@ func brokenMatches() map[string]broken {
 		}
 	})}
 	all["finds answers to any message"] = broken{"AnAnsweredExpectationIsFoundByItsMessageOnly", func(s *store) {
+		var told []string
+		s.commit = func(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
+			for _, c := range changes {
+				for _, a := range c.Answered {
+					told = append(told, a.Answer)
+				}
+			}
+			return s.Store.Commit(ctx, changes)
+		}
 		s.match = func(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
-			return s.Store.Match(ctx, keys, append(slices.Clone(messages), "m1"))
+			return s.Store.Match(ctx, keys, slices.Concat(messages, told))
 		}
 	}}
 	all["never finds answers"] = broken{"AnAnsweredExpectationIsFoundByItsMessageOnly", func(s *store) {
@@ -200,6 +218,16 @@ func brokenExpectations() map[string]broken {
 			for _, a := range c.Answered {
 				c.Expect = append(c.Expect, a.Expectation)
 			}
+		})},
+		"answers everybody with one message": {"AMessageAnswersOneExpectation", keepingAll(func(l *ledger, c coordinator.Change, conflict bool, err error) {
+			if well(conflict, err) {
+				l.expect(c)
+				l.answer(c)
+				l.forget(c)
+			}
+		}, func(c coordinator.Change) coordinator.Change {
+			c.Answered = nil // the store below would refuse them
+			return c
 		})},
 		"answers before it expects": {"OneChangeExpectsAndAnswers", keeping(func(l *ledger, c coordinator.Change, _ bool, _ error) {
 			l.answer(c)

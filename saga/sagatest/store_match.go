@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -19,6 +20,14 @@ func (s *stage) expectation(node, key string) coordinator.Expectation {
 
 func (s *stage) key(name string) string { return s.tag + name }
 
+// message is the name of one of the case's own messages, or "".
+func (s *stage) message(name string) string {
+	if name == "" {
+		return ""
+	}
+	return s.tag + name
+}
+
 // expecting is the change that makes the instance with what it waits for.
 func (s *stage) expecting(name string, all ...coordinator.Expectation) coordinator.Change {
 	c := create(s.state(name))
@@ -31,7 +40,7 @@ func then(c coordinator.Change) coordinator.Change { return update(c.State, next
 
 // expected is the expectation as it is stored.
 func (s *stage) expected(name string, e coordinator.Expectation, answer string) coordinator.Expected {
-	return coordinator.Expected{ID: s.id(name), Expectation: e, Answer: answer}
+	return coordinator.Expected{ID: s.id(name), Expectation: e, Answer: s.message(answer)}
 }
 
 // wantMatch wants Match with the case's own keys and messages to return these.
@@ -41,7 +50,11 @@ func (s *stage) wantMatch(what string, keys, messages []string, want ...coordina
 	for i, key := range keys {
 		own[i] = s.key(key)
 	}
-	got, err := s.store.Match(s.Context(), own, messages)
+	told := make([]string, len(messages))
+	for i, name := range messages {
+		told[i] = s.message(name)
+	}
+	got, err := s.store.Match(s.Context(), own, told)
 	if err != nil || !slices.Equal(got, want) {
 		s.Errorf("%s: Match returned %+v, %v; want %+v", what, got, err, want)
 	}
@@ -100,11 +113,11 @@ func matchAnswers(s *stage) {
 	s.commit(a, s.expecting("b", wait))
 	open := []coordinator.Expected{s.expected("a", undo, ""), s.expected("a", epoch, ""), s.expected("a", other, ""), s.expected("b", wait, "")}
 	answer := then(a)
-	answer.Answered = []coordinator.Expected{s.expected("a", wait, "m1"), s.expected("a", s.expectation("never", "k"), "m1")}
+	answer.Answered = []coordinator.Expected{s.expected("a", wait, "m1"), s.expected("a", s.expectation("never", "k"), "m3")}
 	s.commit(answer)
 	s.wantMatch("another message", []string{"k"}, []string{"m2", "M1"}, open...)
 	s.wantMatch("no message", []string{"k"}, nil, open...)
-	s.wantMatch("the message", []string{"k"}, []string{"m2", "m1"}, append([]coordinator.Expected{s.expected("a", wait, "m1")}, open...)...)
+	s.wantMatch("the message", []string{"k"}, []string{"m2", "m1", "m3"}, append([]coordinator.Expected{s.expected("a", wait, "m1")}, open...)...)
 	s.wantMatch("the message with another key", []string{"none"}, []string{"m1"})
 }
 
@@ -147,6 +160,58 @@ func matchConflict(s *stage) {
 	s.wantMatch("after a conflict", []string{"k"}, []string{"m1"}, s.expected("a", open, ""), s.expected("b", open, ""))
 }
 
+// matchOnce tells one message to two instances: one after the other, in one commit, and in commits at the same time.
+func matchOnce(s *stage) {
+	const many = 8
+	wait := s.expectation("wait", "k")
+	var all, answers []coordinator.Change
+	for i := range many {
+		c := s.expecting(fmt.Sprint(i), wait)
+		all = append(all, c)
+		answer := then(c)
+		answer.Answered = []coordinator.Expected{s.expected(fmt.Sprint(i), wait, "m1")}
+		answers = append(answers, answer)
+	}
+	s.commit(all...)
+	var wg sync.WaitGroup
+	for _, c := range answers {
+		wg.Go(func() {
+			// One that loses the race may also get an error.
+			if conflicts, err := s.store.Commit(s.Context(), []coordinator.Change{c}); err != nil && len(conflicts) > 0 {
+				s.Errorf("Commit returned conflicts and an error: %v, %v", conflicts, err)
+			}
+		})
+	}
+	wg.Wait()
+	found, err := s.store.Match(s.Context(), []string{s.key("k")}, []string{s.message("m1")})
+	open := slices.DeleteFunc(slices.Clone(found), func(e coordinator.Expected) bool { return e.Answer != "" })
+	if err != nil || len(found) != many || len(open) != many-1 {
+		s.Fatalf("Match returned %+v, %v; want %d expectations, one of them answered", found, err, many)
+	}
+	var late, other coordinator.Change
+	for i, c := range answers {
+		switch c.State.ID {
+		case open[0].ID:
+			late = c
+		case open[1].ID:
+			other = then(all[i])
+			other.Answered = []coordinator.Expected{s.expected(fmt.Sprint(i), wait, "m2")}
+		}
+	}
+	if conflicts, err := s.store.Commit(s.Context(), []coordinator.Change{late, other}); err != nil || !slices.Equal(conflicts, []saga.ID{late.State.ID}) {
+		s.Errorf("Commit of an answer that is another's: conflicts %v, %v; want %s", conflicts, err, late.State.ID)
+	}
+	if got := s.load(late.State.ID); got.Version != late.Before {
+		s.Errorf("the conflict was written: version %d", got.Version)
+	}
+	late.Answered[0].Answer = s.message("m3")
+	third := slices.IndexFunc(answers, func(c coordinator.Change) bool { return c.State.ID == open[2].ID })
+	answers[third].Answered[0].Answer = s.message("m3")
+	if conflicts, err := s.store.Commit(s.Context(), []coordinator.Change{late, answers[third]}); err != nil || !slices.Equal(conflicts, []saga.ID{open[2].ID}) {
+		s.Errorf("Commit of one answer for two: conflicts %v, %v; want %s", conflicts, err, open[2].ID)
+	}
+}
+
 // matchFailed has a message that no outbox takes behind changes that are fine.
 func matchFailed(s *stage) {
 	open := s.expectation("open", "k")
@@ -178,7 +243,7 @@ func matchLimit(s *stage) {
 	last := c.Expect[len(c.Expect)-1]
 	c.Answered = []coordinator.Expected{s.expected("a", c.Expect[0], "m0"), s.expected("a", c.Expect[2], "m2"), s.expected("a", last, "m3")}
 	s.commit(c)
-	got, err := s.store.Match(s.Context(), []string{s.key("k")}, []string{"m2", "m3"})
+	got, err := s.store.Match(s.Context(), []string{s.key("k")}, []string{s.message("m2"), s.message("m3")})
 	if err != nil || len(got) != coordinator.MaxMatches+2 {
 		s.Fatalf("Match returned %d, %v; want %d open ones and two answered ones", len(got), err, coordinator.MaxMatches)
 	}
@@ -197,14 +262,14 @@ func matchMany(s *stage) {
 	const n = 40_000
 	keys, messages := make([]string, n), make([]string, n)
 	for i := range n {
-		keys[i], messages[i] = s.key(fmt.Sprint(i)), fmt.Sprint("m", i)
+		keys[i], messages[i] = s.key(fmt.Sprint(i)), s.message(fmt.Sprint(i))
 	}
 	last, first, middle := s.expectation("last", fmt.Sprint(n-1)), s.expectation("first", "0"), s.expectation("middle", fmt.Sprint(n/2))
 	c := s.expecting("a", last, middle, first)
-	c.Answered = []coordinator.Expected{s.expected("a", middle, messages[n-1])}
+	c.Answered = []coordinator.Expected{s.expected("a", middle, fmt.Sprint(n-1))}
 	s.commit(c)
 	got, err := s.store.Match(s.Context(), keys, messages)
-	want := []coordinator.Expected{s.expected("a", last, ""), s.expected("a", middle, messages[n-1]), s.expected("a", first, "")}
+	want := []coordinator.Expected{s.expected("a", last, ""), s.expected("a", middle, fmt.Sprint(n-1)), s.expected("a", first, "")}
 	if err != nil || !slices.Equal(got, want) {
 		s.Errorf("Match of %d keys returned %+v, %v; want %+v", n, got, err, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -29,7 +30,11 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 		if err != nil {
 			return err
 		}
-		conflicts = stale
+		fresh, late, err := b.answeredOnce(ctx, fresh)
+		if err != nil {
+			return err
+		}
+		conflicts = slices.Concat(stale, late)
 		return b.write(ctx, fresh)
 	})
 	if err != nil {

@@ -3,7 +3,9 @@ package sqlsaga
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,6 +15,43 @@ import (
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
+
+// answeredOnce divides the changes into those whose messages have answered nothing else, and the ids of the others. The index over answers decides
+// about two commits at the same time.
+func (b *batch) answeredOnce(ctx context.Context, changes []coordinator.Change) (fresh []coordinator.Change, late []saga.ID, err error) {
+	var messages []string
+	for _, c := range changes {
+		for _, a := range c.Answered {
+			messages = append(messages, a.Answer)
+		}
+	}
+	if len(messages) == 0 {
+		return changes, nil, nil
+	}
+	taken := map[string]bool{}
+	err = b.dialect.In(messages, 0, func(in string, args []any) error {
+		var rows []string
+		err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT answer FROM {expected} WHERE answered IN "+in), args...)
+		for _, answer := range rows {
+			taken[answer] = true
+		}
+		return err
+	})
+	for _, c := range changes {
+		own := map[string]bool{}
+		if slices.ContainsFunc(c.Answered, func(a coordinator.Expected) bool {
+			again := taken[a.Answer] || own[a.Answer]
+			own[a.Answer] = true
+			return again
+		}) {
+			late = append(late, c.State.ID)
+			continue
+		}
+		maps.Copy(taken, own)
+		fresh = append(fresh, c)
+	}
+	return fresh, late, err
+}
 
 // expect writes what the changed instances wait for, and what was answered.
 func (b *batch) expect(ctx context.Context, changes []coordinator.Change) error {
@@ -37,6 +76,9 @@ func (b *batch) expect(ctx context.Context, changes []coordinator.Change) error 
 		for _, a := range c.Answered {
 			_, err := b.tx.ExecContext(ctx, b.query("UPDATE {expected} SET answer = ? WHERE saga_id = ? AND node = ? AND direction = ? AND epoch = ?"),
 				a.Answer, string(c.State.ID), a.Node, string(a.Direction), a.Epoch)
+			if b.dialect.IsConflict(err) {
+				return errors.Join(errRace, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -75,7 +117,7 @@ func (s *Store) Match(ctx context.Context, keys, messages []string) ([]coordinat
 	inOrder(rows)
 	rows = rows[:min(len(rows), coordinator.MaxMatches)]
 	if err == nil && len(keys) > 0 {
-		err = s.dialect.In(messages, 0, func(in string, args []any) error { return find("answer <> '' AND answer IN "+in, args) })
+		err = s.dialect.In(messages, 0, func(in string, args []any) error { return find("answered IN "+in, args) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlsaga: match: %w", err)
