@@ -10,21 +10,23 @@ type layer struct {
 }
 
 const (
-	avro     = "github.com/hamba/avro"
-	backoff  = "github.com/cenkalti/backoff"
-	currency = "github.com/bojanz/currency"
-	docker   = "github.com/testcontainers/testcontainers-go"
-	goose    = "github.com/pressly/goose"
-	huma     = "github.com/danielgtaylor/huma"
-	kong     = "github.com/alecthomas/kong"
-	moby     = "github.com/moby/moby"
-	mysql    = "github.com/go-sql-driver/mysql"
-	pgx      = "github.com/jackc/pgx"
-	prom     = "github.com/prometheus/client_golang"
-	pulsar   = "github.com/apache/pulsar-client-go"
-	sqlite   = "modernc.org/sqlite"
-	sqlx     = "github.com/jmoiron/sqlx"
-	uuid     = "github.com/google/uuid"
+	avro      = "github.com/hamba/avro"
+	backoff   = "github.com/cenkalti/backoff"
+	currency  = "github.com/bojanz/currency"
+	docker    = "github.com/testcontainers/testcontainers-go"
+	goose     = "github.com/pressly/goose"
+	huma      = "github.com/danielgtaylor/huma"
+	kong      = "github.com/alecthomas/kong"
+	moby      = "github.com/moby/moby"
+	mysql     = "github.com/go-sql-driver/mysql"
+	pgx       = "github.com/jackc/pgx"
+	prom      = "github.com/prometheus/client_golang"
+	pulsar    = "github.com/apache/pulsar-client-go"
+	toxiproxy = "github.com/Shopify/toxiproxy"
+	zerolog   = "github.com/rs/zerolog"
+	sqlite    = "modernc.org/sqlite"
+	sqlx      = "github.com/jmoiron/sqlx"
+	uuid      = "github.com/google/uuid"
 )
 
 // layers returns one row for each package; the first that fits a directory counts.
@@ -72,7 +74,7 @@ func layers() []layer {
 		// What only this module uses.
 		{dir: "internal/archtest"},
 		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
-		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{sqlx, sqlite, pgx, mysql, pulsar, docker, moby}},
+		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{"go.uber.org/goleak", sqlx, sqlite, pgx, mysql, pulsar, docker, moby, toxiproxy, zerolog}},
 	}
 }
 
@@ -105,6 +107,8 @@ func fences() []vendorFence {
 		{module: kong, inside: []string{"server/..."}},
 		{module: currency, inside: []string{"alpes/..."}},
 		{module: docker, inside: []string{"internal/testenv"}},
+		{module: toxiproxy, inside: []string{"internal/testenv"}},
+		{module: zerolog, inside: []string{"internal/testenv"}},
 		{module: moby, inside: []string{"internal/testenv"}},
 	}
 }

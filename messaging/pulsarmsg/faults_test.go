@@ -2,15 +2,15 @@ package pulsarmsg_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/testenv"
 	"github.com/alpespartners/alpespartners/messaging"
 )
 
@@ -20,6 +20,7 @@ type ordered struct {
 	mu   sync.Mutex
 	next map[string]int
 	left int
+	got  int
 	all  chan struct{}
 }
 
@@ -30,6 +31,7 @@ func newOrdered(t *testing.T, total int) *ordered {
 func (o *ordered) receive(_ context.Context, batch []messaging.Message) []messaging.Disposition {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.got += len(batch)
 	for _, m := range batch {
 		var n int
 		if _, err := fmt.Sscan(m.ID, &n); err != nil {
@@ -70,15 +72,25 @@ func TestIntegrationConnectionsBreak(t *testing.T) {
 	for name, kind := range map[string]messaging.SubscriptionType{"key-shared": messaging.KeyShared, "exclusive": messaging.Exclusive} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newProxy(t, s)
-			disturbed(t, p.server, kind, 6, func(_ string, i int) {
-				if i%2 == 0 {
-					p.cut()
-					return
+			s, p := behindProxy(t, s)
+			disturbed(t, s, kind, 8, func(_ string, i int) {
+				moment := func() { <-time.After(300 * time.Millisecond) }
+				switch i % 4 {
+				case 0:
+					p.Cut(t)
+				case 1:
+					p.Down()
+					moment()
+					p.Up(t)
+				case 2:
+					heal := p.Reset(t)
+					moment()
+					heal()
+				case 3:
+					heal := p.Limit(t, 4096) // in the middle of a frame
+					moment()
+					heal()
 				}
-				p.set(true)
-				<-time.After(300 * time.Millisecond)
-				p.set(false)
 			})
 		})
 	}
@@ -96,6 +108,7 @@ func disturbed(t *testing.T, s server, kind messaging.SubscriptionType, times in
 		receiver = func(_ context.Context, batch []messaging.Message) []messaging.Disposition {
 			all.mu.Lock()
 			defer all.mu.Unlock()
+			all.got += len(batch)
 			for _, m := range batch {
 				if id := m.Key + "/" + m.ID; all.next[id] == 0 {
 					all.next[id] = 1
@@ -110,6 +123,7 @@ func disturbed(t *testing.T, s server, kind messaging.SubscriptionType, times in
 	c := s.config(t)
 	c.Backoff = messaging.Backoff{Base: 20 * time.Millisecond, Max: 200 * time.Millisecond}
 	c.SendTimeout = 5 * time.Minute // a broker that starts takes its time
+	c.KeepAlive = time.Second
 	b := open(t, c)
 	consume(t, b, subscription(topic, kind), receiver)
 	var messages []messaging.Message
@@ -118,6 +132,7 @@ func disturbed(t *testing.T, s server, kind messaging.SubscriptionType, times in
 			messages = append(messages, messaging.Message{ID: fmt.Sprint(i), Topic: topic, Key: fmt.Sprint(k)})
 		}
 	}
+	began := time.Now()
 	part := len(messages) / times
 	for i := range times {
 		failed := make(chan error, 1)
@@ -128,19 +143,30 @@ func disturbed(t *testing.T, s server, kind messaging.SubscriptionType, times in
 		}
 	}
 	wait(t, all.all, "acknowledgement of all messages")
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	t.Logf("%d messages, disturbed %d times: all came, %d of them again, in %s", len(messages), times, all.got-len(messages), time.Since(began).Round(time.Millisecond))
 }
 
-// TestIntegrationTheBrokerIsKilled: PULSAR_CRASH is a shell command that ends the broker with kill -9, starts it again with its data and returns when it is
-// ready. It disturbs the broker's other users, so that it runs only where it is given.
-func TestIntegrationTheBrokerIsKilled(t *testing.T) {
-	s := newServer(t)
-	crash := os.Getenv("PULSAR_CRASH")
-	if crash == "" {
-		t.Skip("NOT RUN: PULSAR_CRASH is not set: give a command that kills the broker and starts it again")
-	}
+// TestIntegrationTheNetworkFreezes: connections stay open and nothing passes, which the client's pings find out.
+func TestIntegrationTheNetworkFreezes(t *testing.T) {
+	t.Parallel()
+	s, p := behindProxy(t, newServer(t))
 	disturbed(t, s, messaging.KeyShared, 2, func(string, int) {
-		if out, err := exec.CommandContext(t.Context(), "sh", "-c", crash).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+		heal := p.Freeze(t)
+		<-time.After(4 * time.Second) // more than two of the intervals
+		heal()
+	})
+}
+
+// TestIntegrationTheBrokerIsKilled with kill -9 under load, and started again with its data.
+func TestIntegrationTheBrokerIsKilled(t *testing.T) {
+	t.Parallel()
+	b, container := testenv.OwnPulsar(t)
+	s := server{url: b.URL, admin: b.AdminURL}
+	disturbed(t, s, messaging.KeyShared, 2, func(string, int) {
+		if err := errors.Join(container.Kill(t.Context()), container.Start(t.Context())); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -232,10 +258,10 @@ func TestIntegrationTheTopicIsTerminated(t *testing.T) {
 func TestIntegrationABrokerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	p := newProxy(t, s)
-	p.set(true)
+	s, p := behindProxy(t, s)
+	p.Down()
 	topic, in := topicName(t), newInbox()
-	c := p.config(t)
+	c := s.config(t)
 	c.OperationTimeout, c.SendTimeout = time.Second, time.Second
 	b := open(t, c)
 	if err := messaging.Publish(t.Context(), b, messaging.Message{ID: "1", Topic: topic}); err == nil {
@@ -248,7 +274,7 @@ func TestIntegrationABrokerThatIsNotThere(t *testing.T) {
 		ended <- b.Subscribe(ctx, subscription(topic, messaging.Exclusive), func() { close(ready) }, in.receive)
 	}()
 	<-time.After(time.Second)
-	p.set(false)
+	p.Up(t)
 	wait(t, ready, "subscription")
 	publishAll(t, b, messaging.Message{ID: "2", Topic: topic})
 	if m := in.next(t); m.ID != "2" {

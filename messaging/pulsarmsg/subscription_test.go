@@ -390,6 +390,7 @@ func TestAPassiveConsumerLetsGo(t *testing.T) {
 
 func TestHeldMessagesAreBounded(t *testing.T) {
 	t.Parallel()
+	const messages = 30 // more than can be held and handled
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, func(c *Config) { c.MaxHeld = 3 })
 		s.subscribe(messaging.Shared, 1, func(m messaging.Message) messaging.Disposition {
@@ -399,7 +400,7 @@ func TestHeldMessagesAreBounded(t *testing.T) {
 			return messaging.Disposition{}
 		})
 		c := <-s.made
-		for i := range 10 {
+		for i := range messages {
 			c.deliver(int64(i), "")
 		}
 		synctest.Wait()
@@ -413,8 +414,8 @@ func TestHeldMessagesAreBounded(t *testing.T) {
 			t.Error("the consumer was emptied although nothing more can be held")
 		}
 		<-time.After(10 * time.Minute)
-		if got := len(c.acks()); got != 10 {
-			t.Errorf("%d of 10 messages are acknowledged in the end", got)
+		if got := len(c.acks()); got != messages {
+			t.Errorf("%d of %d messages are acknowledged in the end", got, messages)
 		}
 		s.stop()
 	})

@@ -1,0 +1,89 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// Proxy stands between a client and a server, and spoils the network between them. It keeps its address. Its methods are for one
+// goroutine at a time.
+type Proxy struct {
+	// Addr is where clients connect, "127.0.0.1:port".
+	Addr string
+
+	proxy *toxiproxy.Proxy
+}
+
+// NewProxy returns a proxy before the server at the address, which ends with the test.
+func NewProxy(tb testing.TB, server string) *Proxy {
+	tb.Helper()
+	logger := zerolog.Nop()
+	p := &Proxy{proxy: toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), logger), "testenv", "127.0.0.1:0", server)}
+	p.Up(tb)
+	p.Addr = p.proxy.Listen
+	tb.Cleanup(p.Down)
+	return p
+}
+
+// Down refuses connections, and ends those that there are.
+func (p *Proxy) Down() { p.proxy.Stop() }
+
+// Up accepts connections again after [Proxy.Down].
+func (p *Proxy) Up(tb testing.TB) {
+	tb.Helper()
+	if err := p.proxy.Start(); err != nil {
+		tb.Fatalf("testenv: proxy: %v", err)
+	}
+}
+
+// Cut ends all connections; new ones are accepted.
+func (p *Proxy) Cut(tb testing.TB) {
+	tb.Helper()
+	p.Down()
+	p.Up(tb)
+}
+
+// Reset has every connection end with a TCP reset when something is next sent over it, and new ones too, until heal is called.
+func (p *Proxy) Reset(tb testing.TB) (heal func()) {
+	tb.Helper()
+	return p.toxic(tb, `{"name":"spoil","type":"reset_peer","stream":"upstream"}`)
+}
+
+// Freeze has nothing pass over any connection, in no direction, and none ends, until heal is called, which ends them.
+func (p *Proxy) Freeze(tb testing.TB) (heal func()) {
+	tb.Helper()
+	up := p.toxic(tb, `{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
+	down := p.toxic(tb, `{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+	return func() { up(); down() }
+}
+
+// Slow delays what the server sends, until heal is called.
+func (p *Proxy) Slow(tb testing.TB, latency, jitter time.Duration) (heal func()) {
+	tb.Helper()
+	return p.toxic(tb, fmt.Sprintf(`{"name":"slow","type":"latency","attributes":{"latency":%d,"jitter":%d}}`, latency.Milliseconds(), jitter.Milliseconds()))
+}
+
+// Limit ends each connection after the server has sent so many bytes over it, until heal is called.
+func (p *Proxy) Limit(tb testing.TB, bytes int) (heal func()) {
+	tb.Helper()
+	return p.toxic(tb, fmt.Sprintf(`{"name":"limit","type":"limit_data","attributes":{"bytes":%d}}`, bytes))
+}
+
+func (p *Proxy) toxic(tb testing.TB, toxic string) (remove func()) {
+	tb.Helper()
+	added, err := p.proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
+	if err != nil {
+		tb.Fatalf("testenv: proxy: %s: %v", toxic, err)
+	}
+	return func() {
+		if err := p.proxy.Toxics.RemoveToxic(context.WithoutCancel(tb.Context()), added.Name); err != nil {
+			tb.Errorf("testenv: proxy: end of %s: %v", toxic, err)
+		}
+	}
+}
