@@ -413,7 +413,7 @@ func TestHeldMessagesAreBounded(t *testing.T) {
 		if len(c.options.MessageChannel) == 0 {
 			t.Error("the consumer was emptied although nothing more can be held")
 		}
-		<-time.After(10 * time.Minute)
+		<-time.After(messages * time.Minute)
 		if got := len(c.acks()); got != messages {
 			t.Errorf("%d of %d messages are acknowledged in the end", got, messages)
 		}
