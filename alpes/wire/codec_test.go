@@ -419,3 +419,16 @@ func BenchmarkCodec(b *testing.B) {
 		}
 	})
 }
+
+func TestSchemaIsTheOneThatTheTopicIsWrittenWith(t *testing.T) {
+	t.Parallel()
+	codec := newCodec(t)
+	for _, topic := range wire.Topics() {
+		if text, ok := codec.Schema(topic.Name); !ok || text != topic.Schema || text == "" {
+			t.Errorf("%s: %t, %q", topic.Name, ok, text)
+		}
+	}
+	if text, ok := codec.Schema("another-topic"); ok || text != "" {
+		t.Errorf("a topic of others: %t, %q", ok, text)
+	}
+}
