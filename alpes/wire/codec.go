@@ -83,7 +83,6 @@ func (c Config) withDefaults() Config {
 type Codec struct {
 	now     func() time.Time
 	records *avromsg.Codec
-	schemas map[string]string // by topic
 }
 
 var _ messaging.Codec = (*Codec)(nil)
@@ -91,9 +90,7 @@ var _ messaging.Codec = (*Codec)(nil)
 // NewCodec returns the codec. It fails only if this package's own records and schemas disagree.
 func NewCodec(config Config) (*Codec, error) {
 	var types []avromsg.Type
-	schemas := map[string]string{}
 	for _, topic := range Topics() {
-		schemas[topic.Name] = topic.Schema
 		t := recordType(topic)
 		if topic.Original != "" {
 			t = t.WithWriters(topic.Original)
@@ -104,7 +101,7 @@ func NewCodec(config Config) (*Codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
-	return &Codec{now: config.withDefaults().Now, records: records, schemas: schemas}, nil
+	return &Codec{now: config.withDefaults().Now, records: records}, nil
 }
 
 func recordType(t Topic) avromsg.Type {
@@ -200,9 +197,11 @@ func (c *Codec) DecodeRecord(m messaging.Message) (any, error) {
 // Schema returns the JSON text of the schema that messages on the topic are written with, which is what to register with a broker. ok is
 // false for topics that are not among [Topics].
 func (c *Codec) Schema(topic string) (schemaJSON string, ok bool) {
-	schemaJSON, ok = c.schemas[topic]
-	return schemaJSON, ok
+	return c.records.Schema(topic)
 }
+
+// Check says whether the topic's schema can be registered beside the one in use there; see [avromsg.Codec.Check].
+func (c *Codec) Check(topic, currentJSON string) error { return c.records.Check(topic, currentJSON) }
 
 // AddWriter makes a further schema known that messages on the topic are written with; see [avromsg.Codec.AddWriter].
 func (c *Codec) AddWriter(topic, schemaJSON string) (fingerprint string, err error) {

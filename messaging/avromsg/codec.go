@@ -184,6 +184,32 @@ func (c *Codec) Topic(v any) (string, error) {
 	return e.topic, nil
 }
 
+// Schema returns the JSON text of the schema that messages on the topic are written with, byte for byte as it was given to [Record]: what to register with a
+// broker. ok is false for topics that no type is on.
+func (c *Codec) Schema(topic string) (schemaJSON string, ok bool) {
+	if e := c.byTopic[topic]; e != nil {
+		return e.json, true
+	}
+	return "", false
+}
+
+// Check says whether the topic's schema can be registered beside one that is in use there, before anything is published: nil, or an [*EvolutionError] that
+// names what fits, every field that does not, and what to do. A text that is no schema: [ErrSchema]; no type on the topic: [messaging.ErrUnknownType].
+func (c *Codec) Check(topic, currentJSON string) error {
+	e := c.byTopic[topic]
+	if e == nil {
+		return fmt.Errorf("%w: topic %q", messaging.ErrUnknownType, topic)
+	}
+	current, err := ParseSchema(currentJSON)
+	if err != nil {
+		return fmt.Errorf("topic %s: the schema in use: %w", topic, err)
+	}
+	if err := Evolves(e.schema, current); err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
+	}
+	return nil
+}
+
 // AddWriter makes a further writer's schema of the topic known, such as one that a schema registry told of, and returns the
 // fingerprint by which messages name it. Adding one again does nothing. No type on the topic: [messaging.ErrUnknownType]; a schema that cannot be
 // read: [ErrSchema] or [ErrIncompatible]; more than [MaxWriters]: [ErrTooManyWriters].
@@ -202,8 +228,8 @@ func (c *Codec) entryOf(v any) (*entry, error) {
 	return nil, fmt.Errorf("%w: %T", messaging.ErrUnknownType, v)
 }
 
-func (e *entry) addWriter(json string) (string, error) {
-	writer, err := ParseSchema(json)
+func (e *entry) addWriter(text string) (string, error) {
+	writer, err := parseWriter(text)
 	if err != nil {
 		return "", err
 	}

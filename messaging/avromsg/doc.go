@@ -34,6 +34,17 @@
 // fingerprint, rightly so, as they write the same bytes. Therefore fingerprints identify writers only, and
 // never stand for a schema where defaults matter (compatibility, resolution, caches).
 //
+// Of a writer's schema only what it writes counts: defaults in it are not looked at, not even invalid ones.
+//
+// # Evolution
+//
+// A broker that keeps to the strategy FULL, as Pulsar does by default, lets a topic's next schema in when readers of either read the messages of both. [Evolves], and
+// [Codec.Check] for the topics of a codec, say so before anything is published, with each field that is in the way and what to do about it. What always fits is a
+// field ["null", T] with "default": null, added or removed. What never does (a field without a default, another type, another name) needs
+// a topic of its own.
+//
+// Deploy in any order: an old reader meets the new schema's fingerprint, is given its text by the broker's driver, which calls [Codec.AddWriter], and skips what it does not know.
+//
 // # Limits
 //
 // Recursive schemas are refused: no message type here needs them, and hostile bytes could use them to exhaust

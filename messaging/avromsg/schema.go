@@ -2,6 +2,7 @@ package avromsg
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -33,10 +34,10 @@ type Schema struct {
 
 // ParseSchema parses the JSON text of a schema. Names are resolved within the text alone. A text that is no
 // valid schema, or a recursive one: [ErrSchema].
-func ParseSchema(json string) (*Schema, error) {
+func ParseSchema(text string) (*Schema, error) {
 	// The vendor's default cache is shared by the whole process: a name that this text forgot to define would
 	// silently be another schema's.
-	parsed, err := avro.ParseWithCache(json, "", &avro.SchemaCache{})
+	parsed, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
@@ -49,10 +50,47 @@ func ParseSchema(json string) (*Schema, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	return &Schema{
-		json:        json,
+		json:        text,
 		fingerprint: hex.EncodeToString(sum),
 		decoder:     newDecoder(root, parsed, root.hasBytes),
 	}, nil
+}
+
+// parseWriter parses a schema that others write with. Their defaults are of no use to a reader, and some are not valid: a Python
+// producer can be made to register ["null", "string"] with a text as its default, which the vendor refuses and the broker does not.
+func parseWriter(text string) (*Schema, error) {
+	s, err := ParseSchema(text)
+	if err == nil {
+		return s, nil
+	}
+	var tree any
+	if json.Unmarshal([]byte(text), &tree) != nil {
+		return nil, err
+	}
+	dropDefaults(tree)
+	bare, failed := json.Marshal(tree)
+	if failed != nil {
+		return nil, err
+	}
+	if s, failed = ParseSchema(string(bare)); failed != nil {
+		return nil, err // of the text as it came
+	}
+	s.json = text
+	return s, nil
+}
+
+func dropDefaults(tree any) {
+	switch tree := tree.(type) {
+	case map[string]any:
+		delete(tree, "default")
+		for _, inner := range tree {
+			dropDefaults(inner)
+		}
+	case []any:
+		for _, inner := range tree {
+			dropDefaults(inner)
+		}
+	}
 }
 
 // JSON returns the text that the schema was parsed from, byte for byte.
@@ -94,24 +132,13 @@ func (s *Schema) Marshal(v any) ([]byte, error) {
 // that is not exactly one value: [messaging.ErrMalformed]; v is then undefined. A v of a type that does not fit the schema: [ErrUnencodable].
 func (s *Schema) Unmarshal(data []byte, v any) error { return s.decoder.Unmarshal(data, v) }
 
-// Compatible says whether the reader's schema can read all that the writer's schema writes: nil
-// or [ErrIncompatible]. Namespaces are not compared.
-func Compatible(reader, writer *Schema) error {
-	// A fresh instance each time: the vendor caches answers by a fingerprint that drops defaults,
-	// which are what decides.
-	err := avro.NewSchemaCompatibility().Compatible(reader.decoder.schema, writer.decoder.schema)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrIncompatible, err)
-	}
-	return nil
-}
-
 // Resolve returns a decoder of data written with the writer's schema into values of the reader's: fields
 // that only the writer knows are skipped, fields that only the reader knows get their defaults. [ErrIncompatible] as [Compatible].
 func Resolve(reader, writer *Schema) (*Decoder, error) {
 	if err := Compatible(reader, writer); err != nil {
 		return nil, err
 	}
+	// A fresh instance each time: the vendor caches answers by a fingerprint that drops defaults, which are what decides.
 	resolved, err := avro.NewSchemaCompatibility().Resolve(reader.decoder.schema, writer.decoder.schema)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)
