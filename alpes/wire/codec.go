@@ -207,3 +207,6 @@ func (c *Codec) Check(topic, currentJSON string) error { return c.records.Check(
 func (c *Codec) AddWriter(topic, schemaJSON string) (fingerprint string, err error) {
 	return c.records.AddWriter(topic, schemaJSON)
 }
+
+// Knows says whether messages on the topic with the fingerprint can be read; see [avromsg.Codec.Knows].
+func (c *Codec) Knows(topic, fingerprint string) bool { return c.records.Knows(topic, fingerprint) }

@@ -221,6 +221,17 @@ func (c *Codec) AddWriter(topic, schemaJSON string) (fingerprint string, err err
 	return e.addWriter(schemaJSON)
 }
 
+// Knows says whether messages on the topic with the fingerprint can be read: it is that of the type's own schema, or of a writer's that was added.
+func (c *Codec) Knows(topic, fingerprint string) bool {
+	e := c.byTopic[topic]
+	if e == nil {
+		return false
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.writers[fingerprint] != nil
+}
+
 func (c *Codec) entryOf(v any) (*entry, error) {
 	if e := c.byGo[reflect.TypeOf(v)]; e != nil {
 		return e, nil

@@ -100,10 +100,17 @@ func TestCodecReadsWithTheWritersSchema(t *testing.T) {
 	if _, err := c.Decode(m); !errors.Is(err, messaging.ErrMalformed) || !strings.Contains(err.Error(), "unknown writer's schema") {
 		t.Errorf("unknown fingerprint: got %v", err)
 	}
+	if c.Knows("flights", fingerprint) || c.Knows("other", fingerprint) || !c.Knows("flights", parse(t, bookedV1).Fingerprint()) ||
+		!c.Knows("flights", parse(t, bookedV2).Fingerprint()) {
+		t.Error("Knows before AddWriter")
+	}
 	for range 2 {
 		if got, err := c.AddWriter("flights", bookedV3); err != nil || got != fingerprint {
 			t.Fatalf("AddWriter: got %s, %v", got, err)
 		}
+	}
+	if !c.Knows("flights", fingerprint) {
+		t.Error("Knows after AddWriter")
 	}
 	if got, err := c.Decode(m); err != nil || got != want {
 		t.Errorf("known fingerprint: got %v, %v", got, err)

@@ -34,6 +34,13 @@ type Schemas interface {
 	AddWriter(topic, schemaJSON string) (fingerprint string, err error)
 }
 
+// knower is what Schemas may have besides. With it, the schema of a message whose fingerprint is not known yet, as that of a newer version of its producer, is asked
+// for by its version like that of a message without one. Without it, a fingerprint is all that is looked at.
+type knower interface {
+	// Knows says whether messages on the topic with the fingerprint can be read.
+	Knows(topic, fingerprint string) bool
+}
+
 // registered is a schema as the client wants it. Nothing is encoded or decoded through it: the client would do that without resolving schemas,
 // and would end the process over one that it cannot parse.
 type registered struct {
@@ -62,6 +69,7 @@ func (r *registered) GetSchemaInfo() *pulsar.SchemaInfo { return &r.info }
 // for once.
 type writers struct {
 	schemas Schemas
+	knows   func(topic, fingerprint string) bool
 	admins  []string
 	http    *http.Client
 	logger  *slog.Logger
@@ -82,6 +90,10 @@ func newWriters(c Config) (*writers, error) {
 	if c.Schemas == nil {
 		return w, nil
 	}
+	w.knows = func(string, string) bool { return true }
+	if k, ok := c.Schemas.(knower); ok {
+		w.knows = k.Knows
+	}
 	var err error
 	w.http, err = c.httpClient()
 	for admin := range strings.SplitSeq(c.AdminURL, ",") {
@@ -92,7 +104,10 @@ func newWriters(c Config) (*writers, error) {
 
 // stamp gives m the fingerprint of its writer's schema if that is known already or needs none. Where it returns false, resolve has to be called.
 func (w *writers) stamp(m *messaging.Message, version []byte) bool {
-	if len(version) == 0 || w.schemas == nil || m.Headers[headerFingerprint] != "" {
+	if len(version) == 0 || w.schemas == nil {
+		return true
+	}
+	if named := m.Headers[headerFingerprint]; named != "" && w.knows(m.Topic, named) {
 		return true
 	}
 	if _, ok := w.schemas.Schema(m.Topic); !ok {
