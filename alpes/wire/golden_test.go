@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/alpespartners/alpespartners/alpes/wire"
@@ -67,12 +69,24 @@ func schemaFile(t testing.TB, version, name string) *avromsg.Schema {
 	return s
 }
 
+// originalText returns the text of a schema as the original registers it.
+func originalText(t testing.TB, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "avro", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // originalSchema returns the schema that the message was written with.
 func (g golden) originalSchema(t testing.TB) *avromsg.Schema {
-	if g.Schema == originalV2 {
-		return schemaFile(t, "v2", g.Schema)
+	t.Helper()
+	s, err := avromsg.ParseSchema(originalText(t, g.Schema))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return schemaFile(t, "v1", g.Schema)
+	return s
 }
 
 // simple turns a decoded generic value into what its JSON decodes to: union branches without their names, numbers as float64.
@@ -238,6 +252,52 @@ func TestSchemasOfBothVersions(t *testing.T) {
 	v1, v2 := schemaFile(t, "v1", "evento-traking.avsc"), schemaFile(t, "v2", originalV2)
 	if avromsg.Compatible(v1, v2) == nil || avromsg.Compatible(v2, v1) == nil {
 		t.Error("the original's v2 of the tracking event is compatible with v1")
+	}
+}
+
+// TestSchemasAreTheOriginalsToTheByte: a broker compares them parsed, but a person compares texts.
+func TestSchemasAreTheOriginalsToTheByte(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.FromSlash("../../testdata/avro/*.avsc"))
+	if err != nil || len(files) != 10 {
+		t.Fatalf("%d schemas, %v, want the nine topics' and the second version", len(files), err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name == originalV2 {
+			if schemaFile(t, "v2", name).JSON() != originalText(t, name) {
+				t.Errorf("%s is not the original's", name)
+			}
+			continue
+		}
+		topic, ok := wire.TopicByName(strings.TrimSuffix(name, ".avsc"))
+		if !ok || topic.Original != originalText(t, name) {
+			t.Errorf("%s: the topic's original schema is not the original's", name)
+		}
+	}
+}
+
+// TestTopicsAreThoseOfTheOriginal, and one of ours.
+func TestTopicsAreThoseOfTheOriginal(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, topic := range wire.Topics() {
+		got = append(got, topic.Name+" "+topic.Subscription+" "+topic.Record)
+	}
+	want := []string{
+		"comando-registrar-campaign sub-com-registrar-campaign ComandoRegistrarCampaign",
+		"comando-aprobar-campaign sub-com-aprobar-campaign ComandoAprobarCampaign", // ours
+		"comando-cancelar-campaign sub-com-cancelar-campaign ComandoCancelarCampaign",
+		"comando-registrar-partner sub-com-registrar-partner ComandoRegistrarPartner",
+		"comando-cancelar-partner sub-com-cancelar-partner ComandoCancelarPartner",
+		"comando-registrar-evento-conversion sub-com-registrar-evento-conversion ComandoRegistrarEvento",
+		"comando-cancelar-evento sub-com-cancelar-evento ComandoCancelarEvento",
+		"evento-campaigns  EventoCampaign", // nobody subscribed
+		"evento-partners sub-partner EventoPartner",
+		"evento-traking sub-evento EventoTraking",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
