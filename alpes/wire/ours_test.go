@@ -98,7 +98,7 @@ func TestWeFillWhatTheOriginalWouldFill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, ok := reflect.ValueOf(r).FieldByName("Envelope").Interface().(wire.Envelope)
+		e, ok := reflect.TypeAssert[wire.Envelope](reflect.ValueOf(r).FieldByName("Envelope"))
 		if !ok {
 			t.Fatalf("%T has no envelope", r)
 		}
