@@ -7,25 +7,75 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/alpespartners/alpespartners/internal/testenv"
 )
+
+// examples returns the folders of the examples that need a Pulsar, or of those that need nothing.
+func examples(t *testing.T, onPulsar bool) []string {
+	t.Helper()
+	outputs, err := filepath.Glob("*/output.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dirs []string
+	for _, file := range outputs {
+		dir := filepath.Dir(file)
+		source, err := os.ReadFile(filepath.Join(dir, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(source, []byte("PULSAR_URL")) == onPulsar {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// run compares what the example prints with what it says it prints.
+func run(t *testing.T, dir string, environment ...string) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join(dir, "output.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	command := exec.CommandContext(t.Context(), "go", "run", "./"+dir)
+	command.Env = append(os.Environ(), environment...)
+	command.Stderr = &said
+	got, err := command.Output()
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("it printed\n%s\nerror %v: %s\nwant\n%s", got, err, said.Bytes(), want)
+	}
+}
 
 func TestExamplesPrintWhatTheySay(t *testing.T) {
 	t.Parallel()
-	outputs, err := filepath.Glob("*/output.txt")
-	if err != nil || len(outputs) < 2 {
-		t.Fatalf("%d examples, error %v", len(outputs), err)
+	dirs := examples(t, false)
+	if len(dirs) < 2 {
+		t.Fatalf("the examples are %v", dirs)
 	}
-	for _, file := range outputs {
-		dir := filepath.Dir(file)
+	for _, dir := range dirs {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := exec.CommandContext(t.Context(), "go", "run", "./"+dir).Output()
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("it printed\n%s\nerror %v, want\n%s", got, err, want)
+			run(t, dir)
+		})
+	}
+}
+
+// TestIntegrationExamplesOnPulsar runs each twice on the same topics, as who tries them out does.
+func TestIntegrationExamplesOnPulsar(t *testing.T) {
+	t.Parallel()
+	dirs := examples(t, true)
+	if len(dirs) < 3 {
+		t.Fatalf("the examples are %v", dirs)
+	}
+	for _, dir := range dirs {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			b := testenv.Pulsar(t)
+			for range 2 {
+				run(t, dir, "PULSAR_URL="+b.URL, "PULSAR_ADMIN_URL="+b.AdminURL, "PULSAR_NAMESPACE="+b.Namespace)
 			}
 		})
 	}
