@@ -26,6 +26,8 @@ type serveCommand struct {
 	Listen         string   `help:"Address of the HTTP server. With a part of the services, its host." default:"127.0.0.1:8000" env:"ALPES_LISTEN"`
 	Data           string   `help:"SQLite file that keeps everything." default:"alpes-partners.db" env:"ALPES_DATA"`
 	Ephemeral      bool     `help:"Keep everything in memory instead." env:"ALPES_EPHEMERAL"`
+	Database       string   `help:"Keep everything in this database instead: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or mysql://USER:PASSWORD@HOST/DATABASE. The names that SQLAlchemy has for them are understood." placeholder:"URL" env:"ALPES_DATABASE,DATABASE_URL"`
+	AllowUnsafe    bool     `help:"Take a database although one of its settings says that it may lose what was committed." env:"ALPES_ALLOW_UNSAFE"`
 	Services       []string `help:"Services to run, each on its original port (bff 8000, campaign 8001, partner 8002, tracking 8003). The coordinator runs with campaign. Default: all, on one port." placeholder:"NAME" env:"ALPES_SERVICES"`
 	Coordination   string   `help:"Who sends the commands of new sagas: orchestrated, the coordinator; or choreographed, each service on the events of the others. Sagas under way go on as they began." enum:"orchestrated,choreographed" default:"orchestrated" env:"ALPES_COORDINATION"`
 	PartnerBlocked []string `help:"Names that the partner service refuses." placeholder:"NAME" env:"ALPES_PARTNER_BLOCKED"`
@@ -33,9 +35,59 @@ type serveCommand struct {
 	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
 	PartnerHost    string   `help:"Where the partner service is, for a bff without it." default:"127.0.0.1:8002" env:"PARTNER_HOST"`
 	TrackingHost   string   `help:"Where the tracking service is, for a bff without it." default:"127.0.0.1:8003" env:"TRAKING_HOST"`
-	Token          string   `help:"Clients have to send this as a bearer token. Default: none, everyone may do everything." env:"ALPES_TOKEN"`
+	Token          string   `help:"Clients have to send this as a bearer token, and the services to each other. Default: none, everyone may do everything." env:"ALPES_TOKEN"`
 	LogLevel       string   `help:"Lowest level of the log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ALPES_LOG_LEVEL"`
 	LogJSON        bool     `help:"Log as JSON." name:"log-json" env:"ALPES_LOG_JSON"`
+
+	brokerFlags `embed:""`
+}
+
+// brokerFlags say where messages travel.
+type brokerFlags struct {
+	Broker      string `help:"Where messages travel: memory, in this process; or the address of a Pulsar, pulsar://HOST:6650. Default: memory, or what --broker-host says." placeholder:"URL" env:"ALPES_BROKER"`
+	BrokerHost  string `help:"Host of a Pulsar on its usual ports, 6650 and 8080; what the original's services are told." placeholder:"HOST" env:"BROKER_HOST"`
+	BrokerAdmin string `help:"Address of Pulsar's REST interface, from which the schemas of other services are read. Default: port 8080 of the broker's host." placeholder:"URL" env:"ALPES_BROKER_ADMIN"`
+	Namespace   string `help:"Where Pulsar has the topics. Default: public/default." placeholder:"TENANT/NAME" env:"ALPES_NAMESPACE"`
+}
+
+// address returns the broker's, given what was on the command line: a flag prevails over the variable of the other.
+func (f *brokerFlags) address(given func(flag string) bool) (string, error) {
+	hostOnly := f.Broker == "" || given("broker-host") && !given("broker")
+	switch {
+	case f.BrokerHost == "" || !hostOnly:
+		return f.Broker, nil
+	case strings.ContainsAny(f.BrokerHost, "/: "):
+		return "", fmt.Errorf("broker-host: %q is more than a host, whose ports are 6650 and 8080: use broker for an address, such as pulsar://localhost:6650", f.BrokerHost)
+	default:
+		return "pulsar://" + f.BrokerHost + ":6650", nil
+	}
+}
+
+// AfterApply settles which of the settings that exclude each other counts: those of the command line prevail.
+func (c *serveCommand) AfterApply(ctx *kong.Context) (err error) {
+	given := onCommandLine(ctx)
+	if c.Broker, err = c.address(given); err != nil {
+		return err
+	}
+	if given("database") {
+		if !given("ephemeral") {
+			c.Ephemeral = false
+		}
+	} else if given("data") || given("ephemeral") {
+		c.Database = ""
+	}
+	return nil
+}
+
+// onCommandLine tells the flags that are there from those with a value of the environment or a file.
+func onCommandLine(ctx *kong.Context) func(flag string) bool {
+	names := map[string]bool{}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && !p.Resolved {
+			names[p.Flag.Name] = true
+		}
+	}
+	return func(flag string) bool { return names[flag] }
 }
 
 // Run serves.
@@ -45,7 +97,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	system, err := app.New(ctx, app.Config{
-		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Services: c.Services,
+		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Database: c.Database, AllowUnsafe: c.AllowUnsafe,
+		Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace, Services: c.Services,
 		Coordination: app.Coordination(c.Coordination), PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
 		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
 		Logger: logger,
@@ -72,7 +125,11 @@ func (c *serveCommand) logger() (*slog.Logger, error) {
 // welcome says where things are and what to try.
 func welcome(system *app.App, token bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Alpes Partners is starting. Data: %s\n\n", system.Location())
+	fmt.Fprintf(&b, "Alpes Partners is starting. Data: %s\n", system.Location())
+	if !system.InMemory() {
+		fmt.Fprintf(&b, "Broker: %s\n", system.BrokerLocation())
+	}
+	b.WriteString("\n")
 	for _, s := range app.Services() {
 		if url := system.URL(s); url != "" {
 			fmt.Fprintf(&b, "  %-9s %s\n", s, url)
@@ -80,7 +137,10 @@ func welcome(system *app.App, token bool) string {
 	}
 	base := system.URL(app.BFF)
 	if base == "" || !system.Whole() {
-		b.WriteString("\nThe broker is in this process: what is sent to a service that does not run here waits until it does.\n\n")
+		if system.InMemory() {
+			b.WriteString("\nThe broker is in this process: what is sent to a service that does not run here waits until it does.\n")
+		}
+		b.WriteString("\n")
 		return b.String()
 	}
 	header := ""

@@ -101,7 +101,7 @@ func start(t testing.TB, dir string, env []string, args ...string) *process {
 // isSetting tells what the environment of the tests must not change.
 func isSetting(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
-	return strings.HasPrefix(name, "ALPES_") || strings.HasSuffix(name, "_HOST")
+	return strings.HasPrefix(name, "ALPES_") || strings.HasSuffix(name, "_HOST") || name == "DATABASE_URL"
 }
 
 // finish runs the server to its end and returns its exit code.

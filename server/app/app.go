@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
-	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
 	"github.com/alpespartners/alpespartners/alpes/wire"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
-	"github.com/alpespartners/alpespartners/messaging/memmsg"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
 	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
 	"github.com/alpespartners/alpespartners/saga"
@@ -25,10 +21,10 @@ import (
 // App is the wired system. Make one with [New] and run it once.
 type App struct {
 	cfg        Config
-	db         *sqlmsg.DB
+	db         *sqlmsg.DB // nil, as the stores and the relay, where nothing is kept
 	messages   *sqlmsg.Store
 	sagas      *sqlsaga.Store
-	broker     *memmsg.Broker
+	broker     broker
 	bus        messaging.Bus
 	relay      *outbox.Relay
 	definition *saga.Definition[registration.Registration] // orchestrated
@@ -67,18 +63,6 @@ func New(ctx context.Context, config Config) (*App, error) {
 	return a, nil
 }
 
-// Location says where the data is, for a person to read.
-func (a *App) Location() string {
-	if a.cfg.Ephemeral {
-		return "in memory"
-	}
-	path, err := filepath.Abs(a.cfg.Data)
-	if err != nil {
-		return a.cfg.Data
-	}
-	return path
-}
-
 // URL returns the base URL of a service that runs here, or "".
 func (a *App) URL(service string) string {
 	for _, s := range a.servers {
@@ -98,68 +82,13 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // Coordinator is the saga coordinator; nil where the campaign service does not run here.
 func (a *App) Coordinator() *coordinator.Coordinator { return a.coordinator }
 
-// Sagas reads the instances.
-func (a *App) Sagas() coordinator.Reader { return a.sagas }
-
-func (a *App) openDatabase(ctx context.Context) error {
-	url := "sqlite:" + a.cfg.Data
-	if a.cfg.Ephemeral {
-		url = "sqlite::memory:"
+// Sagas reads the instances; nil where nothing is kept.
+func (a *App) Sagas() coordinator.Reader {
+	if a.sagas == nil {
+		return nil
 	}
-	db, err := sqlmsg.Open(ctx, url)
-	if err != nil {
-		return fmt.Errorf("%w: data: %s: %w: name a file in a folder that exists and can be written to, or keep everything in memory (ephemeral)",
-			ErrConfig, a.Location(), err)
-	}
-	a.db = db
-	if a.messages, err = sqlmsg.NewStore(db, sqlmsg.Config{}); err != nil {
-		return err
-	}
-	if a.sagas, err = sqlsaga.New(db, sqlsaga.Config{Outbox: a.messages}); err != nil {
-		return err
-	}
-	return errors.Join(a.messages.Migrate(ctx), a.sagas.Migrate(ctx), sqlalpes.Migrate(ctx, db))
+	return a.sagas
 }
-
-// wireBroker declares every subscription beforehand, so that what is published for a service that does not run here waits for it.
-func (a *App) wireBroker(context.Context) error {
-	codec, err := wire.NewCodec(wire.Config{})
-	if err != nil {
-		return err
-	}
-	a.broker = memmsg.New(memmsg.Config{Concurrency: receivers})
-	a.bus = messaging.Bus{Broker: a.broker, Codec: codec}
-	for _, t := range wire.Topics() {
-		name := t.Subscription
-		if name == "" {
-			name = coordinatorSubscription
-		}
-		if err := a.broker.Declare(messaging.Subscription{Topic: t.Name, Name: name}); err != nil {
-			return err
-		}
-	}
-	for _, service := range registration.Services() { // every party hears every event
-		for _, topic := range []string{wire.TopicCampaignEvents, wire.TopicPartnerEvents, wire.TopicTrackingEvents} {
-			if err := a.broker.Declare(messaging.Subscription{Topic: topic, Name: partyName(service)}); err != nil {
-				return err
-			}
-		}
-	}
-	a.relay, err = outbox.NewRelay(outbox.Config{
-		Store: a.messages, Publisher: a.broker, Grace: min(a.cfg.Grace, maxRelayGrace), Logger: a.logger("relay"),
-	})
-	return err
-}
-
-const (
-	// receivers is how many transactions of one subscription may queue for the one writer of SQLite: one that commits
-	// and one that gathers.
-	receivers = 2
-	// maxRelayGrace bounds how long a stop waits for messages on their way, which the next start sends again otherwise.
-	maxRelayGrace = 5 * time.Second
-	// coordinatorSubscription is for the topic that nobody subscribed to in the original.
-	coordinatorSubscription = "sub-campaign"
-)
 
 func (a *App) wireCoordinator(context.Context) error {
 	watcher, err := registration.Choreograph("")
@@ -177,7 +106,8 @@ func (a *App) wireCoordinator(context.Context) error {
 			wire.TopicPartnerEvents:  wire.SubscriptionPartnerEvents,
 			wire.TopicTrackingEvents: wire.SubscriptionTrackingEvents,
 		},
-		Observe: a.cfg.Observe, Logger: a.logger("coordinator"),
+		SubscriptionType: messaging.KeyShared,
+		Observe:          a.cfg.Observe, Logger: a.logger("coordinator"),
 	})
 	return err
 }
@@ -199,8 +129,10 @@ func (a *App) Run(ctx context.Context) error {
 	for _, c := range a.coordinators() {
 		work.run(c.Run)
 	}
-	if a.awaitReady(ctx) {
-		relay.run(a.relay.Run)
+	if a.declare(ctx, fail) && a.awaitReady(ctx) {
+		if a.relay != nil {
+			relay.run(a.relay.Run)
+		}
 		work.run(a.finishStarts)
 		for _, s := range a.servers {
 			web.run(s.run)
@@ -213,7 +145,7 @@ func (a *App) Run(ctx context.Context) error {
 	relay.stop()
 	work.stop()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return errors.Join(err, a.Close())
+		return errors.Join(explain(err), a.Close())
 	}
 	return a.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
+	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 	"github.com/alpespartners/alpespartners/saga/sqlsaga"
@@ -43,7 +44,7 @@ func (a *App) wireParties(ctx context.Context) error {
 		}
 		c, err := coordinator.New(coordinator.Config{
 			Store: store, Bus: a.bus, Definitions: []saga.Any{definition}, Relay: a.relay, DeadLetters: a.messages,
-			Name: partyName(service), Logger: a.logger(partyName(service)),
+			Name: partyName(service), SubscriptionType: messaging.KeyShared, Logger: a.logger(partyName(service)),
 		})
 		if err != nil {
 			return err

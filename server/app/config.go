@@ -30,6 +30,9 @@ const (
 	Choreographed Coordination = "choreographed"
 )
 
+// InMemory is the [Config].Broker in this process.
+const InMemory = "memory"
+
 // Services returns all services, in the order of their ports.
 func Services() []string { return []string{BFF, Campaign, Partner, Tracking} }
 
@@ -45,6 +48,18 @@ type Config struct {
 	Data string
 	// Ephemeral keeps everything in memory instead.
 	Ephemeral bool
+	// Database is the URL of the database that keeps everything instead: "sqlite:PATH", "postgres://…" or "mysql://…", or as SQLAlchemy
+	// writes them, "mysql+pymysql://…". Zero means that Data and Ephemeral say where.
+	Database string
+	// AllowUnsafe takes a database although one of its settings says that it may lose what was committed.
+	AllowUnsafe bool
+	// Broker is where messages travel: "memory", in this process, or the address of a Pulsar, "pulsar://host:6650". Zero means "memory".
+	Broker string
+	// BrokerAdmin is the address of Pulsar's REST interface, from which the schemas of other writers are read. Zero means port 8080 of the
+	// broker's hosts, 8443 with TLS.
+	BrokerAdmin string
+	// Namespace is where Pulsar has the topics, "tenant/namespace". Zero means "public/default".
+	Namespace string
 	// Services are those to run. Zero means all.
 	Services []string
 	// Coordination is that of new sagas. Zero means Orchestrated.
@@ -69,6 +84,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8000"
+	}
+	if c.Broker == "" {
+		c.Broker = InMemory
 	}
 	if c.Data == "" {
 		c.Data = "alpes-partners.db"
@@ -101,7 +119,18 @@ func (c Config) validate() error {
 	if c.Coordination != Orchestrated && c.Coordination != Choreographed {
 		faults = append(faults, fmt.Errorf("%w: coordination: no %q: use %s or %s", ErrConfig, c.Coordination, Orchestrated, Choreographed))
 	}
+	if c.Broker == InMemory && (c.BrokerAdmin != "" || c.Namespace != "") {
+		faults = append(faults, fmt.Errorf("%w: broker: the broker in memory has no REST interface and no namespace: give its address, such as pulsar://localhost:6650", ErrConfig))
+	}
+	if c.Database != "" && c.Ephemeral {
+		faults = append(faults, fmt.Errorf("%w: database and ephemeral name two places: leave one out", ErrConfig))
+	}
 	return errors.Join(faults...)
+}
+
+// keeps reports whether anything that runs here has data of its own. The bff has none.
+func (c Config) keeps() bool {
+	return slices.ContainsFunc(c.Services, func(s string) bool { return s != BFF })
 }
 
 // runs reports whether the service runs here.

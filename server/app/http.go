@@ -60,12 +60,7 @@ func (a *App) serve(ctx context.Context, address string, services ...string) err
 
 // handler makes the routes of the services. What runs here is asked through a bus, what does not over HTTP.
 func (a *App) handler(services []string) (http.Handler, error) {
-	queries := cqrs.NewBus(cqrs.Config{})
-	err := errors.Join(
-		campaign.HandleQueries(queries, sqlalpes.NewCampaigns(a.db.Reader())),
-		partner.HandleQueries(queries, sqlalpes.NewPartners(a.db.Reader())),
-		tracking.HandleQueries(queries, sqlalpes.NewEvents(a.db.Reader())),
-	)
+	queries, err := a.queries()
 	if err != nil {
 		return nil, err
 	}
@@ -93,22 +88,56 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	return web.New(config)
 }
 
+// queries answers for the services that run here.
+func (a *App) queries() (*cqrs.Bus, error) {
+	queries := cqrs.NewBus(cqrs.Config{})
+	var errs []error
+	if a.cfg.runs(Campaign) {
+		errs = append(errs, campaign.HandleQueries(queries, sqlalpes.NewCampaigns(a.db.Reader())))
+	}
+	if a.cfg.runs(Partner) {
+		errs = append(errs, partner.HandleQueries(queries, sqlalpes.NewPartners(a.db.Reader())))
+	}
+	if a.cfg.runs(Tracking) {
+		errs = append(errs, tracking.HandleQueries(queries, sqlalpes.NewEvents(a.db.Reader())))
+	}
+	return queries, errors.Join(errs...)
+}
+
 // askRemotely replaces the answers of services that do not run here by those of their own hosts.
-func (a *App) askRemotely(config *web.Config) (err error) {
-	if !a.cfg.runs(Campaign) {
-		if config.Campaigns, err = web.RemoteCampaigns(a.host(Campaign), nil); err != nil {
-			return err
+func (a *App) askRemotely(config *web.Config) error {
+	client := &http.Client{Timeout: remoteTimeout, Transport: bearer{token: a.cfg.Token, next: http.DefaultTransport}}
+	for service, ask := range map[string]func(host string) error{
+		Campaign: func(host string) (err error) { config.Campaigns, err = web.RemoteCampaigns(host, client); return err },
+		Partner:  func(host string) (err error) { config.Partners, err = web.RemotePartners(host, client); return err },
+		Tracking: func(host string) (err error) { config.Events, err = web.RemoteEvents(host, client); return err },
+	} {
+		if a.cfg.runs(service) {
+			continue
+		}
+		if err := ask(a.host(service)); err != nil {
+			return fmt.Errorf("%w: %s-host: %w", ErrConfig, service, err)
 		}
 	}
-	if !a.cfg.runs(Partner) {
-		if config.Partners, err = web.RemotePartners(a.host(Partner), nil); err != nil {
-			return err
-		}
+	return nil
+}
+
+// remoteTimeout bounds the wait for a service in another process.
+const remoteTimeout = 10 * time.Second
+
+// bearer sends the token that all services of the system have in common.
+type bearer struct {
+	token string
+	next  http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
 	}
-	if !a.cfg.runs(Tracking) {
-		config.Events, err = web.RemoteEvents(a.host(Tracking), nil)
-	}
-	return err
+	return b.next.RoundTrip(r)
 }
 
 // host is where a service is that does not run here.
