@@ -28,16 +28,27 @@ type order struct {
 	sagaID string
 }
 
-// audit checks a database at rest against the orders, with nothing but SQL: it knows no line of the engine. It returns every
+// books are the databases of the services that keep something, by service. Several services may have one.
+type books map[string]*sql.DB
+
+// services returns those that keep something.
+func services() []string { return []string{"campaign", "partner", "tracking"} }
+
+// audit checks a SQLite database at rest against the orders, with nothing but SQL: it knows no line of the engine. It returns every
 // violation that it found.
 func audit(ctx context.Context, db *sql.DB, orders []order) (figures, []string, error) {
-	a := &auditor{ctx: ctx, db: db, orders: map[string]order{}, sagas: map[string]*sagaFacts{}, campaigns: map[string]*sagaFacts{}}
+	return auditBooks(ctx, books{"campaign": db, "partner": db, "tracking": db}, true, orders)
+}
+
+// auditBooks is audit for the databases of several processes, of any kind.
+func auditBooks(ctx context.Context, of books, sqlite bool, orders []order) (figures, []string, error) {
+	a := &auditor{ctx: ctx, books: of, sqlite: sqlite, orders: map[string]order{}, sagas: map[string]*sagaFacts{}, campaigns: map[string]*sagaFacts{}}
 	for _, o := range orders {
 		a.orders[o.name] = o
 	}
 	for _, check := range []func(){
 		a.readSagas, a.readLog, a.readInbox, a.readEntities, // what there is
-		a.everyOrderHasItsSaga, a.logsHaveNoGaps, a.commandsTookEffectOnce, a.nothingWasAppliedTwice, a.entitiesFit, a.nothingIsLeftToDo,
+		a.everyOrderHasItsSaga, a.logsHaveNoGaps, a.commandsTookEffectOnce, a.nothingWasAppliedTwice, a.entitiesFit, a.partiesAgree, a.nothingIsLeftToDo,
 	} {
 		check()
 		if a.err != nil {
@@ -49,11 +60,12 @@ func audit(ctx context.Context, db *sql.DB, orders []order) (figures, []string, 
 }
 
 // figures are what an audit counted.
-type figures struct{ sagas, completed, compensated, commands, undos, bars int }
+type figures struct{ sagas, choreographed, completed, compensated, commands, undos, bars int }
 
 type auditor struct {
 	ctx        context.Context // it is the audit's life
-	db         *sql.DB
+	books      books
+	sqlite     bool
 	orders     map[string]order
 	sagas      map[string]*sagaFacts // by saga id
 	campaigns  map[string]*sagaFacts // by campaign id
@@ -73,6 +85,8 @@ type sagaFacts struct {
 	partners        map[string]string  // names by id
 	events          []string           // the partners that they are for
 	counted         int                // events, as the limit counts them
+	watched         bool               // it is choreographed: its log tells what the watcher saw
+	parties         map[string]string  // their status, by service
 }
 
 type logLine struct {
@@ -88,14 +102,14 @@ func (a *auditor) fault(format string, args ...any) {
 	a.violations = append(a.violations, fmt.Sprintf(format, args...))
 }
 
-// each scans every row of a query into the targets and calls fn.
-func (a *auditor) each(fn func(), query string, targets ...any) {
+// each scans every row of a query on a service's database into the targets and calls fn.
+func (a *auditor) each(service string, fn func(), query string, targets ...any) {
 	if a.err != nil {
 		return
 	}
-	rows, err := a.db.QueryContext(a.ctx, query)
+	rows, err := a.books[service].QueryContext(a.ctx, query)
 	if err != nil {
-		a.err = fmt.Errorf("%s: %w", query, err)
+		a.err = fmt.Errorf("%s: %s: %w", service, query, err)
 		return
 	}
 	defer rows.Close()
@@ -108,10 +122,21 @@ func (a *auditor) each(fn func(), query string, targets ...any) {
 	a.err = rows.Err()
 }
 
+// everywhere is each on all databases.
+func (a *auditor) everywhere(fn func(), query string, targets ...any) {
+	seen := map[*sql.DB]bool{}
+	for _, service := range services() {
+		if db := a.books[service]; !seen[db] {
+			seen[db] = true
+			a.each(service, fn, query, targets...)
+		}
+	}
+}
+
 func (a *auditor) readSagas() {
 	var id, key, status, data string
 	var version int
-	a.each(func() {
+	a.each("campaign", func() {
 		var content struct {
 			Campaign struct {
 				Name string `json:"name"`
@@ -125,26 +150,27 @@ func (a *auditor) readSagas() {
 			a.fault("saga %s: nobody ordered %q", id, content.Campaign.Name)
 		}
 		s := &sagaFacts{
-			id: id, key: key, status: status, version: version, order: o, entries: map[command]string{}, partners: map[string]string{},
+			id: id, key: key, status: status, version: version, order: o, entries: map[command]string{}, partners: map[string]string{}, parties: map[string]string{},
 		}
 		a.sagas[id] = s
 		if a.campaigns[key] != nil {
 			a.fault("saga %s: campaign %s has another saga", id, key)
 		}
 		a.campaigns[key] = s
-	}, "SELECT id, saga_key, status, version, CAST(data AS TEXT) FROM sagas", &id, &key, &status, &version, &data)
+	}, "SELECT id, saga_key, status, version, data FROM sagas", &id, &key, &status, &version, &data)
 }
 
 func (a *auditor) readLog() {
 	var id, kind, node, direction string
 	var version, line int
-	a.each(func() {
+	a.each("campaign", func() {
 		s := a.sagas[id]
 		if s == nil {
 			a.fault("log: line %d.%d of an unknown saga %s", version, line, id)
 			return
 		}
 		s.lines = append(s.lines, logLine{version, line, kind, command{node, direction}})
+		s.watched = s.watched || kind == "awaited"
 	}, "SELECT saga_id, version, line, kind, node, direction FROM saga_log ORDER BY saga_id, version, line", &id, &version, &line, &kind, &node, &direction)
 }
 
@@ -162,7 +188,10 @@ func consumer(node string) string {
 
 func (a *auditor) readInbox() {
 	var who, key, outcome string
-	a.each(func() {
+	a.everywhere(func() {
+		if outcome == "-" {
+			return // MySQL: only claimed, it remembers nothing
+		}
 		escaped, rest, _ := strings.Cut(key, "/")
 		id, err := url.PathUnescape(escaped)
 		s := a.sagas[id]
@@ -193,12 +222,12 @@ func (a *auditor) readEntities() {
 		}
 		return s
 	}
-	a.each(func() { s := of("campaigns"); s.campaigns = append(s.campaigns, what) },
+	a.each("campaign", func() { s := of("campaigns"); s.campaigns = append(s.campaigns, what) },
 		"SELECT id, id AS campaign, status FROM campaigns", &id, &campaign, &what)
-	a.each(func() { of("partners").partners[id] = what }, "SELECT id, id_campaign, nombre FROM partners", &id, &campaign, &what)
-	a.each(func() { s := of("eventos"); s.events = append(s.events, what) },
+	a.each("partner", func() { of("partners").partners[id] = what }, "SELECT id, id_campaign, nombre FROM partners", &id, &campaign, &what)
+	a.each("tracking", func() { s := of("eventos"); s.events = append(s.events, what) },
 		"SELECT id, id_campana, id_partner FROM eventos", &id, &campaign, &what)
-	a.each(func() { of("eventos_por_campana").counted = n },
+	a.each("tracking", func() { of("eventos_por_campana").counted = n },
 		"SELECT 'a count', id_campana, cantidad FROM eventos_por_campana", &id, &campaign, &n)
 }
 
@@ -225,6 +254,11 @@ func (a *auditor) everyOrderHasItsSaga() {
 		}
 	}
 	a.figures.sagas = len(a.sagas)
+	for _, s := range a.sagas {
+		if s.watched {
+			a.figures.choreographed++
+		}
+	}
 	for _, o := range a.orders {
 		switch n := found[o.name]; {
 		case n > 1:
@@ -235,12 +269,12 @@ func (a *auditor) everyOrderHasItsSaga() {
 	}
 }
 
-// logsHaveNoGaps: versions 1, 2, 3 … up to the saga's own, each with its lines 0, 1, 2 …
+// logsHaveNoGaps: versions 1, 2, 3 … up to the saga's own, each with its lines 0, 1, 2 … A watcher tells nothing of an answer that it keeps until its turn.
 func (a *auditor) logsHaveNoGaps() {
 	for _, s := range a.sagas {
 		at := logLine{version: 0, line: 0}
 		for _, l := range s.lines {
-			next := l.version == at.version+1 && l.line == 0 || l.version == at.version && l.line == at.line+1
+			next := (l.version == at.version+1 || s.watched && l.version > at.version) && l.line == 0 || l.version == at.version && l.line == at.line+1
 			if !next {
 				a.fault("saga %s: its log goes from %d.%d to %d.%d", s.id, at.version, at.line, l.version, l.line)
 			}
@@ -255,9 +289,16 @@ func (a *auditor) logsHaveNoGaps() {
 	}
 }
 
-// commandsTookEffectOnce: what the coordinator believes is what the participants remember, command by command.
+// commandsTookEffectOnce: what the coordinator believes is what the participants remember, command by command. A watcher may see things late
+// or not at all: of its sagas only the participants are asked.
 func (a *auditor) commandsTookEffectOnce() {
 	for _, s := range a.sagas {
+		if s.watched {
+			for c, outcome := range s.entries {
+				a.outcome(s, c, outcome, "")
+			}
+			continue
+		}
 		sent, answered := map[command]bool{}, map[command]string{}
 		for _, l := range s.lines {
 			switch l.kind {
@@ -293,7 +334,7 @@ func (a *auditor) outcome(s *sagaFacts, c command, outcome, logged string) {
 		{"do", "success"}: "succeeded", {"do", "failure"}: "refused", {"do", "nothing"}: "",
 		{"undo", "success"}: "undone", {"undo", "nothing"}: "undone",
 	}
-	if expected, ok := want[command{c.direction, outcome}]; !ok || expected != logged {
+	if expected, ok := want[command{c.direction, outcome}]; !ok || expected != logged && !s.watched {
 		a.fault("saga %s: %v ended with %s, the log says %q", s.id, c, outcome, logged)
 	}
 	undo := s.entries[command{c.node, "undo"}]
@@ -306,6 +347,7 @@ func (a *auditor) outcome(s *sagaFacts, c command, outcome, logged string) {
 		a.figures.undos++
 	case outcome == "success" && s.status == "compensated" && undo != "success":
 		a.fault("saga %s: %s was done and not undone: %q", s.id, c.node, undo)
+	case outcome == "failure" && s.watched && undo == "nothing": // its service learned of another's refusal before its own
 	case outcome == "failure" && undo != "":
 		a.fault("saga %s: %s was refused and undone", s.id, c.node)
 	}
@@ -315,8 +357,11 @@ func (a *auditor) outcome(s *sagaFacts, c command, outcome, logged string) {
 }
 
 // nothingWasAppliedTwice: each table's counter, which only ever grows and rolls back with its transaction, has counted exactly the
-// commands that were remembered as done, those included whose rows are gone again.
+// commands that were remembered as done, those included whose rows are gone again. Counters of database servers do not roll back.
 func (a *auditor) nothingWasAppliedTwice() {
+	if !a.sqlite {
+		return
+	}
 	done := map[string]int{}
 	for _, s := range a.sagas {
 		for c, outcome := range s.entries {
@@ -328,7 +373,7 @@ func (a *auditor) nothingWasAppliedTwice() {
 	inserted := map[string]int{}
 	var table string
 	var n int
-	a.each(func() { inserted[table] = n }, "SELECT name, seq FROM sqlite_sequence", &table, &n)
+	a.everywhere(func() { inserted[table] += n }, "SELECT name, seq FROM sqlite_sequence", &table, &n)
 	for who, table := range map[string]string{"campaign": "campaigns", "partner": "partners", "tracking": "eventos"} {
 		if done[who] != inserted[table] {
 			a.fault("%s: %d rows were inserted by %d commands", table, inserted[table], done[who])
@@ -361,13 +406,35 @@ func (a *auditor) entitiesFit() {
 	}
 }
 
+// partiesAgree: every service's part in a choreographed saga came to the same end, and there are none in others.
+func (a *auditor) partiesAgree() {
+	for _, service := range services() {
+		var id, status string
+		a.each(service, func() {
+			s := a.sagas[id]
+			if s == nil || !s.watched {
+				a.fault("%s takes part in %s, which is not choreographed", service, id)
+				return
+			}
+			s.parties[service] = status
+		}, "SELECT id, status FROM "+service+"_sagas", &id, &status)
+		for _, s := range a.sagas {
+			if s.watched && s.parties[service] != s.status {
+				a.fault("saga %s: it is %s, %s's part is %q", s.id, s.status, service, s.parties[service])
+			}
+		}
+	}
+}
+
 func sorted[T cmp.Ordered](list []T) []T { return slices.Sorted(slices.Values(list)) }
 
 func (a *auditor) nothingIsLeftToDo() {
-	var what string
-	a.each(func() { a.fault("outbox: %s was not published", what) }, "SELECT topic || ' ' || id FROM outbox", &what)
-	a.each(func() { a.fault("dead letter: %s", what) }, "SELECT topic || ' ' || id || ': ' || reason FROM dead_letters", &what)
-	a.each(func() { a.fault("integrity: %s", what) }, "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'", &what)
+	var topic, id, what string
+	a.everywhere(func() { a.fault("outbox: %s %s was not published", topic, id) }, "SELECT topic, id FROM outbox", &topic, &id)
+	a.everywhere(func() { a.fault("dead letter: %s %s: %s", topic, id, what) }, "SELECT topic, id, reason FROM dead_letters", &topic, &id, &what)
+	if a.sqlite {
+		a.everywhere(func() { a.fault("integrity: %s", what) }, "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'", &what)
+	}
 }
 
 // openData opens a server's file beside it, to read only.

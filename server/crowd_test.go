@@ -31,6 +31,9 @@ type crowd struct {
 	random func(n int) int // guarded by mu
 	client *http.Client
 
+	// late says that a saga may begin after its order was acknowledged: the broker has it, and campaign is in another process.
+	late bool
+
 	mu      sync.Mutex
 	base    string        // where the server is; "" while it is down
 	turned  chan struct{} // closed and replaced when base changes
@@ -236,6 +239,15 @@ func (c *crowd) poll(ctx context.Context, base string) (old, active int, err err
 			}
 		}
 	}
+	if c.late {
+		for id := range candidates {
+			if state, err := c.state(ctx, base, id); err != nil {
+				return 0, 0, err
+			} else if !resting(state) {
+				delete(candidates, id)
+			}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, w := range candidates {
@@ -246,6 +258,34 @@ func (c *crowd) poll(ctx context.Context, base string) (old, active int, err err
 		}
 	}
 	return old, active, nil
+}
+
+// state returns that of a saga, "" if there is none.
+func (c *crowd) state(ctx context.Context, base, id string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/sagas/"+id, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var answer struct{ State string }
+	switch response.StatusCode {
+	case http.StatusNotFound:
+		return "", nil
+	case http.StatusOK:
+		err := json.NewDecoder(response.Body).Decode(&answer)
+		return answer.State, err
+	default:
+		return "", fmt.Errorf("GET /v1/sagas/%s: %s", id, response.Status)
+	}
+}
+
+// resting says that nothing moves a saga any more by itself.
+func resting(state string) bool {
+	return state == "completed" || state == "compensated" || state == "parked"
 }
 
 type sagaPage struct {

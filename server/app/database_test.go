@@ -36,9 +36,9 @@ func TestDatabaseURLs(t *testing.T) {
 		}
 	}
 	for text, part := range map[string]string{
-		"oracle://u:secret@h/d":                     `"oracle"`,
-		"secret":                                    "begin the URL with sqlite:, postgres:// or mysql://",
-		"mysql://u:se%cret@h/d":                     "mysql://USER:PASSWORD@HOST",
+		"oracle://u:secret@h/d": `"oracle"`,
+		"secret":                "begin the URL with sqlite:, postgres:// or mysql://",
+		"mysql://u:se%cret@h/d": "mysql://USER:PASSWORD@HOST",
 		"mysql+pymysql://u:secret@h/d?charset=big5": `"big5"`,
 	} {
 		got, err := app.DatabaseURL(text)
