@@ -167,9 +167,19 @@ Stop with Ctrl-C; nothing in flight is lost.
 // demoCommand plays the scenarios.
 type demoCommand struct {
 	Coordination string `help:"Who sends the commands: orchestrated, the coordinator; or choreographed, each service on the events of the others, and the story is what the watcher sees." enum:"orchestrated,choreographed" default:"orchestrated" env:"ALPES_COORDINATION"`
+
+	brokerFlags `embed:""`
 }
 
-// Run plays them.
+// AfterApply settles where messages travel.
+func (c *demoCommand) AfterApply(ctx *kong.Context) (err error) {
+	c.Broker, err = c.address(onCommandLine(ctx))
+	return err
+}
+
+// Run plays them. Without a namespace of its own on a Pulsar, the demo makes one: a server in the usual one would take part.
 func (c *demoCommand) Run(ctx context.Context) error {
-	return demo.Run(ctx, os.Stdout, app.Coordination(c.Coordination))
+	return demo.Run(ctx, os.Stdout, demo.Config{
+		Coordination: app.Coordination(c.Coordination), Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace,
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,16 @@ func (s setup) String() string { return s.coordination + " on " + s.database }
 // newFleet starts the four processes.
 func newFleet(t *testing.T, s setup) *fleet {
 	t.Helper()
+	f := fleetOf(t, s)
+	for service := range originalPorts() { // in any order
+		f.start(service)
+	}
+	return f
+}
+
+// fleetOf makes a fleet of which nothing runs yet.
+func fleetOf(t *testing.T, s setup) *fleet {
+	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), host: loopback(t), broker: testenv.Pulsar(t), setup: s, running: map[string]*process{}}
 	switch s.database {
 	case "postgres":
@@ -54,9 +65,6 @@ func newFleet(t *testing.T, s setup) *fleet {
 	f.flags = []string{
 		"--broker", f.broker.URL, "--broker-admin", f.broker.AdminURL, "--namespace", f.broker.Namespace, "--listen", f.host + ":0",
 		"--coordination", s.coordination, "--log-level", "warn", "--partner-blocked", blocked, "--tracking-limit", strconv.Itoa(limit),
-	}
-	for service := range originalPorts() { // in any order
-		f.start(service)
 	}
 	return f
 }
@@ -132,14 +140,20 @@ func (f *fleet) books() (of books, sqlite bool) {
 		return of, false
 	}
 	for _, service := range services() {
-		db, err := openData(filepath.Join(f.dir, service, "alpes-partners.db"))
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		f.t.Cleanup(func() { db.Close() })
-		of[service] = db
+		of[service] = f.book(service)
 	}
 	return of, true
+}
+
+// book opens a service's own file.
+func (f *fleet) book(service string) *sql.DB {
+	f.t.Helper()
+	db, err := openData(filepath.Join(f.dir, service, "alpes-partners.db"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // logs returns what the processes wrote last, to be read where something failed.
@@ -294,7 +308,7 @@ func TestIntegrationKillsOfFourProcesses(t *testing.T) {
 			if testing.Short() {
 				rounds = 1
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			f := newFleet(t, s)
 			c := newCrowd(clients, rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)))
@@ -346,13 +360,24 @@ func (f *fleet) killUnderLoad(ctx context.Context, c *crowd, service string) (un
 		under = active
 		return err == nil && active >= c.size/3 && c.acks.Load() >= acks+int64(c.size)/2
 	})
-	if service == "bff" {
-		c.turn("")
+	if service != "bff" {
+		f.kill(service)
+		f.start(service)
+		return under
 	}
+	f.until(ctx, "that a request is under way", func() bool {
+		_, _, _ = c.poll(ctx, f.url("campaign")) // those who may place the next order
+		for range 10_000 {
+			if c.asked.Load() > 0 {
+				return true
+			}
+			runtime.Gosched()
+		}
+		return false
+	})
 	f.kill(service)
+	c.turn("")
 	f.start(service)
-	if service == "bff" {
-		c.turn(f.url("bff"))
-	}
+	c.turn(f.url("bff"))
 	return under
 }

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/testenv"
 )
 
 // TestSigtermUnderLoad stops a server that has its hands full. It must end well and soon, and the next one must find everything.
@@ -134,6 +136,16 @@ func TestSettingsPrevail(t *testing.T) {
 		"all types":                    {file: `{"data": "file.db", "tracking-limit": 1000000, "log-json": true, "partner-blocked": ["A", "B"]}`, want: "file.db"},
 		"the command may be named":     {args: []string{"serve", "--data", "flag.db"}, want: "flag.db"},
 		"ephemeral of the environment": {env: []string{"ALPES_EPHEMERAL=true"}, want: ""},
+		"database":                     {args: []string{"--database", "sqlite:flag.db"}, want: "flag.db"},
+		"database of the original":     {env: []string{"DATABASE_URL=sqlite:///env.db"}, want: "env.db"},
+		"ours over the original's":     {env: []string{"DATABASE_URL=sqlite:///theirs.db", "ALPES_DATABASE=sqlite:ours.db"}, want: "ours.db"},
+		"database flag over database":  {env: []string{"DATABASE_URL=sqlite:///env.db"}, args: []string{"--database", "sqlite:flag.db"}, want: "flag.db"},
+		"data flag over database":      {env: []string{"DATABASE_URL=sqlite:///env.db"}, args: []string{"--data", "flag.db"}, want: "flag.db"},
+		"ephemeral flag over database": {env: []string{"DATABASE_URL=sqlite:///env.db"}, args: []string{"--ephemeral"}, want: ""},
+		"database flag over ephemeral": {env: []string{"ALPES_EPHEMERAL=true"}, args: []string{"--database", "sqlite:flag.db"}, want: "flag.db"},
+		"database over data":           {env: []string{"DATABASE_URL=sqlite:///env.db", "ALPES_DATA=data.db"}, want: "env.db"},
+		"database in the file":         {file: `{"database": "sqlite:file.db"}`, want: "file.db"},
+		"broker in memory":             {env: []string{"BROKER_HOST=nowhere"}, args: []string{"--broker", "memory"}, want: "alpes-partners.db"},
 		"ephemeral in the file":        {file: `{"ephemeral": true}`, want: ""},
 		"environment over ephemeral":   {file: `{"ephemeral": true}`, env: []string{"ALPES_EPHEMERAL=false"}, want: "alpes-partners.db"},
 	} {
@@ -184,21 +196,32 @@ func TestWrongSettings(t *testing.T) {
 		args []string
 		want []string // in the one line on standard error
 	}{
-		"unknown service":  {args: []string{"--services", "bff,marketing"}, want: []string{"services", `"marketing"`, "bff campaign partner tracking"}},
-		"service twice":    {args: []string{"--services", "bff,bff"}, want: []string{"services", `"bff"`, "twice"}},
-		"port taken":       {args: []string{"--ephemeral", "--listen", taken.Addr().String()}, want: []string{"listen", taken.Addr().String(), "in use", "choose an address"}},
-		"no port":          {args: []string{"--ephemeral", "--listen", "localhost"}, want: []string{"listen", "localhost", "host:port"}},
-		"no host":          {args: []string{"--ephemeral", "--services", "bff", "--listen", "localhost"}, want: []string{"listen", "localhost", "host:port"}},
-		"no such folder":   {args: []string{"--data", "none/x.db"}, want: []string{"data", "none/x.db", "folder that exists", "ephemeral"}},
-		"data is a folder": {args: []string{"--data", "/"}, want: []string{"data", "/", "name a file"}},
-		"log level":        {args: []string{"--log-level", "loud"}, want: []string{"--log-level", "loud", `"debug","info","warn","error"`}},
-		"no number":        {args: []string{"--tracking-limit", "many"}, want: []string{"--tracking-limit", "many", "int"}},
-		"unknown flag":     {args: []string{"--dta", "x"}, want: []string{"--dta"}},
-		"unknown command":  {args: []string{"srve"}, want: []string{"srve"}},
-		"no settings file": {args: []string{"--config", "none.json"}, want: []string{"none.json"}},
-		"no JSON":          {file: "data: x", want: []string{"settings file", "JSON object"}},
-		"unknown setting":  {file: `{"dta": "x"}`, want: []string{"settings file", `"dta"`, "--help"}},
-		"wrong type":       {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", "many"}},
+		"unknown service":   {args: []string{"--services", "bff,marketing"}, want: []string{"services", `"marketing"`, "bff campaign partner tracking"}},
+		"service twice":     {args: []string{"--services", "bff,bff"}, want: []string{"services", `"bff"`, "twice"}},
+		"port taken":        {args: []string{"--ephemeral", "--listen", taken.Addr().String()}, want: []string{"listen", taken.Addr().String(), "in use", "choose an address"}},
+		"no port":           {args: []string{"--ephemeral", "--listen", "localhost"}, want: []string{"listen", "localhost", "host:port"}},
+		"no host":           {args: []string{"--ephemeral", "--services", "bff", "--listen", "localhost"}, want: []string{"listen", "localhost", "host:port"}},
+		"no such folder":    {args: []string{"--data", "none/x.db"}, want: []string{"data", "none/x.db", "folder that exists", "ephemeral"}},
+		"data is a folder":  {args: []string{"--data", "/"}, want: []string{"data", "/", "name a file"}},
+		"kind of database":  {args: []string{"--database", "oracle://u:secret@h/d"}, want: []string{"database", `"oracle"`, "postgres://"}},
+		"database's name":   {args: []string{"--database", "mysql://u:secret@h"}, want: []string{"database", "mysql://USER:PASSWORD@HOST:PORT/DATABASE"}},
+		"no database there": {args: []string{"--database", "postgres://u:secret@127.0.0.1:1/d"}, want: []string{"database: postgres://127.0.0.1:1/d", "refused", "must be there"}},
+		"two databases":     {args: []string{"--database", "sqlite:x.db", "--ephemeral"}, want: []string{"database and ephemeral", "leave one out"}},
+		"broker":            {args: []string{"--ephemeral", "--broker", "kafka://h"}, want: []string{"broker", "pulsar://"}},
+		"broker's REST":     {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--broker-admin", "h:8080"}, want: []string{"broker-admin", "http://"}},
+		"namespace":         {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--namespace", "default"}, want: []string{"namespace", "tenant/namespace"}},
+		"namespace of none": {args: []string{"--ephemeral", "--namespace", "public/x"}, want: []string{"broker", "namespace", "pulsar://localhost:6650"}},
+		"broker's host":     {args: []string{"--ephemeral", "--broker-host", "h:6650"}, want: []string{"broker-host", `"h:6650"`, "pulsar://localhost:6650"}},
+		"partner's host":    {args: []string{"--services", "bff", "--partner-host", "ftp://h"}, want: []string{"partner-host", "ftp://h", "host:port"}},
+		"tracking's host":   {args: []string{"--services", "bff", "--tracking-host", "ftp://h"}, want: []string{"tracking-host", "ftp://h", "host:port"}},
+		"log level":         {args: []string{"--log-level", "loud"}, want: []string{"--log-level", "loud", `"debug","info","warn","error"`}},
+		"no number":         {args: []string{"--tracking-limit", "many"}, want: []string{"--tracking-limit", "many", "int"}},
+		"unknown flag":      {args: []string{"--dta", "x"}, want: []string{"--dta"}},
+		"unknown command":   {args: []string{"srve"}, want: []string{"srve"}},
+		"no settings file":  {args: []string{"--config", "none.json"}, want: []string{"none.json"}},
+		"no JSON":           {file: "data: x", want: []string{"settings file", "JSON object"}},
+		"unknown setting":   {file: `{"dta": "x"}`, want: []string{"settings file", `"dta"`, "--help"}},
+		"wrong type":        {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", "many"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,6 +239,9 @@ func TestWrongSettings(t *testing.T) {
 				if !strings.Contains(stderr, part) {
 					t.Errorf("does not say %s: %s", part, stderr)
 				}
+			}
+			if strings.Contains(stderr, "secret") {
+				t.Errorf("the password is told: %s", stderr)
 			}
 		})
 	}
@@ -351,8 +377,28 @@ func TestWelcome(t *testing.T) {
 // TestDemo runs the demo as a user does.
 func TestDemo(t *testing.T) {
 	t.Parallel()
+	playDemo(t)
+}
+
+// TestIntegrationDemo runs it on a Pulsar, in a namespace of its own making.
+func TestIntegrationDemo(t *testing.T) {
+	t.Parallel()
+	for _, coordination := range []string{"orchestrated", "choreographed"} {
+		t.Run(coordination, func(t *testing.T) {
+			b := testenv.Pulsar(t)
+			playDemo(t, "--broker", b.URL, "--broker-admin", b.AdminURL, "--coordination", coordination)
+			if _, body := get(t, b.AdminURL+"/admin/v2/namespaces/public"); strings.Contains(body, "alpes-demo") {
+				t.Errorf("it left its namespace: %s", body)
+			}
+			playDemo(t, "--broker", b.URL, "--broker-admin", b.AdminURL, "--coordination", coordination, "--namespace", b.Namespace)
+		})
+	}
+}
+
+func playDemo(t *testing.T, args ...string) {
+	t.Helper()
 	dir := t.TempDir()
-	code, stdout, stderr := finish(t, dir, "demo")
+	code, stdout, stderr := finish(t, dir, append([]string{"demo"}, args...)...)
 	if code != 0 || stderr != "" {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}

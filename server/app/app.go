@@ -176,7 +176,7 @@ func (a *App) Close() error {
 		errs = append(errs, s.close())
 	}
 	if a.broker != nil {
-		errs = append(errs, a.broker.Close())
+		errs = append(errs, a.closeBroker())
 	}
 	if a.db != nil {
 		errs = append(errs, a.db.Close())

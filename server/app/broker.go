@@ -23,6 +23,8 @@ const (
 	writers = 2
 	// maxRelayGrace bounds how long a stop waits for messages on their way, which the next start sends again otherwise.
 	maxRelayGrace = 5 * time.Second
+	// declareTime is how long a subscription is held that is only made here; Pulsar's client warns of those that end as they begin.
+	declareTime = 50 * time.Millisecond
 	// coordinatorSubscription is for the topic that nobody subscribed to in the original.
 	coordinatorSubscription = "sub-campaign"
 )
@@ -61,6 +63,16 @@ func (a *App) wireBroker(context.Context) error {
 	a.relay, err = outbox.NewRelay(outbox.Config{
 		Store: a.messages, Publisher: a.broker, Grace: min(a.cfg.Grace, maxRelayGrace), Logger: a.logger("relay"),
 	})
+	return err
+}
+
+// closeBroker takes a broker that does not answer for no failure: what is open comes again.
+func (a *App) closeBroker() error {
+	err := a.broker.Close()
+	if errors.Is(err, pulsarmsg.ErrNotDrained) {
+		a.cfg.Logger.Warn("the broker was left before it had answered", "error", err)
+		return nil
+	}
 	return err
 }
 
@@ -103,7 +115,7 @@ func handler(topic string) string {
 	}
 }
 
-// writers returns the services that publish on the topic.
+// publishers returns the services that publish on the topic.
 func publishers(topic string) []string {
 	switch topic {
 	case wire.TopicApproveCampaign, wire.TopicCampaignEvents:
@@ -154,11 +166,13 @@ func (a *App) declareOne(ctx context.Context, s messaging.Subscription) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// To subscribe is the one way to make a subscription that needs no administrator. What comes meanwhile goes to others.
-	err := a.broker.Subscribe(ctx, s, cancel, func(_ context.Context, batch []messaging.Message) []messaging.Disposition {
+	// To subscribe for a moment is the one way to make a subscription that needs no administrator. What comes meanwhile is not
+	// touched, and goes to others afterwards.
+	leave := func() { time.AfterFunc(declareTime, cancel) }
+	err := a.broker.Subscribe(ctx, s, leave, func(_ context.Context, batch []messaging.Message) []messaging.Disposition {
 		all := make([]messaging.Disposition, len(batch))
 		for i := range all {
-			all[i].Redeliver = true
+			all[i] = messaging.Disposition{Redeliver: true, After: time.Minute}
 		}
 		return all
 	})

@@ -29,7 +29,11 @@ func (a *App) openDatabase(ctx context.Context) error {
 	}
 	if a.db, err = sqldb.Open(ctx, address, options...); err != nil {
 		a.db = nil
-		return fmt.Errorf("%w: %w: %s", ErrConfig, err, a.cfg.databaseAdvice(err))
+		if ctx.Err() != nil {
+			return err
+		}
+		text := strings.Join(strings.Fields(err.Error()), " ") // drivers write several lines
+		return fmt.Errorf("%w: %s: %s", ErrConfig, text, a.cfg.databaseAdvice(err))
 	}
 	if err := a.tellUnsafe(ctx); err != nil {
 		return err

@@ -55,7 +55,7 @@ func TestDatabaseURLs(t *testing.T) {
 func TestNothingIsKeptByTheBFF(t *testing.T) {
 	t.Parallel()
 	a, err := app.New(t.Context(), app.Config{
-		Services: []string{app.BFF}, Listen: "127.0.73.1:0", Data: filepath.Join(t.TempDir(), "no such folder", "x.db"), Logger: slog.New(slog.DiscardHandler),
+		Services: []string{app.BFF}, Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "no such folder", "x.db"), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

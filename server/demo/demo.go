@@ -18,8 +18,17 @@ import (
 // ErrScenario says that a scenario did not end as it should.
 var ErrScenario = errors.New("demo: a scenario ended wrongly")
 
+// Config says where the scenarios are played. The zero value plays them in this process.
+type Config struct {
+	// Coordination says who sends the commands. Zero means [app.Orchestrated].
+	Coordination app.Coordination
+	// Broker, BrokerAdmin and Namespace say where messages travel; see [app.Config]. On a Pulsar without Namespace, the demo makes one of its own
+	// and deletes it in the end. One that is named must be nobody else's: what is there would be taken for the demo's.
+	Broker, BrokerAdmin, Namespace string
+}
+
 // timeout bounds one scenario.
-const timeout = 30 * time.Second
+const timeout = time.Minute
 
 // scenario is one story: how the system is set up, and what must come of it.
 type scenario struct {
@@ -66,14 +75,21 @@ const body = `{"nombre":"Spring launch","presupuesto":2500.50,"divisa":"EUR","ma
 {"id":"p-2","tipo":"afiliado","nombre":"Benito","informacion_perfil":"coupons"},
 {"id":"p-3","tipo":"afiliado","nombre":"Carla","informacion_perfil":"fashion"}]}`
 
-// Run plays all scenarios, coordinated in that way, and writes their stories to out. The error wraps [ErrScenario] where one ended wrongly.
-func Run(ctx context.Context, out io.Writer, coordination app.Coordination) error {
+// Run plays all scenarios and writes their stories to out. The error wraps [ErrScenario] where one ended wrongly.
+func Run(ctx context.Context, out io.Writer, config Config) error {
+	if config.Broker != "" && config.Broker != app.InMemory && config.Namespace == "" {
+		return inNamespace(ctx, &config, func() error { return play(ctx, out, config) })
+	}
+	return play(ctx, out, config)
+}
+
+func play(ctx context.Context, out io.Writer, config Config) error {
 	var failed []error
 	for i, s := range scenarios() {
 		if _, err := fmt.Fprintf(out, "\n%d. %s\n   %s\n\n", i+1, s.title, s.about); err != nil {
 			return err
 		}
-		if err := s.play(ctx, out, coordination); err != nil {
+		if err := s.play(ctx, out, config); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", s.title, err))
 		}
 	}
@@ -84,12 +100,13 @@ func Run(ctx context.Context, out io.Writer, coordination app.Coordination) erro
 	return err
 }
 
-func (s scenario) play(ctx context.Context, out io.Writer, coordination app.Coordination) error {
+func (s scenario) play(ctx context.Context, out io.Writer, config Config) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	story := newStory(out)
 	system, err := app.New(ctx, app.Config{
-		Listen: "127.0.0.1:0", Ephemeral: true, Coordination: coordination, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
+		Listen: "127.0.0.1:0", Ephemeral: true, Coordination: config.Coordination,
+		Broker: config.Broker, BrokerAdmin: config.BrokerAdmin, Namespace: config.Namespace, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
 		Observe: story.tell, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -114,7 +131,7 @@ func (s scenario) check(ctx context.Context, system *app.App, story *story) erro
 		return err
 	}
 	story.registered(id)
-	end, err := system.Coordinator().Await(ctx, id)
+	end, err := await(ctx, system, id)
 	if err != nil {
 		return err
 	}
@@ -130,6 +147,23 @@ func (s scenario) check(ctx context.Context, system *app.App, story *story) erro
 		return fmt.Errorf("%w: there are %s, not %s", ErrScenario, left, s.left)
 	default:
 		return story.err
+	}
+}
+
+// await waits for the saga's end. On a Pulsar it may begin after its command was acknowledged.
+func await(ctx context.Context, system *app.App, id saga.ID) (saga.State, error) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		end, err := system.Coordinator().Await(ctx, id)
+		if !errors.Is(err, saga.ErrNotFound) {
+			return end, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return end, errors.Join(err, ctx.Err())
+		}
 	}
 }
 

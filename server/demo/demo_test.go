@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRun(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), &out, app.Orchestrated); err != nil {
+	if err := demo.Run(t.Context(), &out, demo.Config{}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	const limit = "campaignId is that of a campaign with all the events it may have: raise the limit"
@@ -88,7 +88,7 @@ func TestRun(t *testing.T) {
 func TestRunChoreographed(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), &out, app.Choreographed); err != nil {
+	if err := demo.Run(t.Context(), &out, demo.Config{Coordination: app.Choreographed}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if strings.ContainsAny(out.String(), "→←") {
@@ -193,13 +193,13 @@ func split(t *testing.T, text string) (stories []map[string][]string) {
 // TestRunFails tells what ended wrongly: a writer that fails, a context that is over.
 func TestRunFails(t *testing.T) {
 	t.Parallel()
-	if err := demo.Run(t.Context(), broken{}, app.Orchestrated); !errors.Is(err, errBroken) {
+	if err := demo.Run(t.Context(), broken{}, demo.Config{}); !errors.Is(err, errBroken) {
 		t.Errorf("with a writer that fails: %v", err)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out bytes.Buffer
-	if err := demo.Run(over, &out, app.Orchestrated); !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "ended as they should") {
+	if err := demo.Run(over, &out, demo.Config{}); !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "ended as they should") {
 		t.Errorf("with a context that is over: %v\n%s", err, out.String())
 	}
 }
