@@ -43,6 +43,8 @@
 // field ["null", T] with "default": null, added or removed. What never does (a field without a default, another type, another name) needs
 // a topic of its own.
 //
+// Brokers also admit what readers cannot read, such as a new symbol of an enum or another unit; Evolves does not. docs/schemas.md has the known traps, with their tests.
+//
 // Deploy in any order: an old reader meets the new schema's fingerprint, is given its text by the broker's driver, which calls [Codec.AddWriter], and skips what it does not know.
 //
 // # Limits

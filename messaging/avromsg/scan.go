@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/hamba/avro/v2"
@@ -35,16 +36,18 @@ type node struct {
 	size     int      // of a fixed; the number of symbols of an enum
 	hasBytes bool     // bytes occur in it
 	isUUID   bool     // its texts are UUIDs
+	refused  []bool   // of an enum: the symbols that a reader does not have; nil means none
 }
 
-// compile returns the node of a schema. Recursive: [ErrSchema].
-func compile(s avro.Schema) (*node, error) {
-	return compiler{done: map[avro.Schema]*node{}, open: map[avro.Schema]bool{}}.compile(s)
+// compile returns the node of a schema, whose enums are refused the symbols, by the enum's name. Recursive: [ErrSchema].
+func compile(s avro.Schema, refused map[string][]string) (*node, error) {
+	return compiler{refused: refused, done: map[avro.Schema]*node{}, open: map[avro.Schema]bool{}}.compile(s)
 }
 
 type compiler struct {
-	done map[avro.Schema]*node // shared by references, so that the result is no larger than the text
-	open map[avro.Schema]bool
+	refused map[string][]string
+	done    map[avro.Schema]*node // shared by references, so that the result is no larger than the text
+	open    map[avro.Schema]bool
 }
 
 func (c compiler) compile(s avro.Schema) (*node, error) {
@@ -78,6 +81,11 @@ func (c compiler) compile(s avro.Schema) (*node, error) {
 		n.size = s.Size()
 	case *avro.EnumSchema:
 		n.size = len(s.Symbols())
+		if unknown := c.refused[s.Name()]; len(unknown) > 0 {
+			for _, symbol := range s.Symbols() {
+				n.refused = append(n.refused, slices.Contains(unknown, symbol))
+			}
+		}
 	case *avro.PrimitiveSchema:
 		n.isUUID = s.Logical() != nil && s.Logical().Type() == avro.UUID
 	}
@@ -147,7 +155,10 @@ func (s *scanner) value(n *node) error {
 		}
 		return s.value(n.children[branch])
 	case avro.Enum:
-		_, err := s.index(n.size, errSymbol)
+		symbol, err := s.index(n.size, errSymbol)
+		if err == nil && n.refused != nil && n.refused[symbol] {
+			err = errSymbol
+		}
 		return err
 	case avro.String:
 		text, err := s.bytes()

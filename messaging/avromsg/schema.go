@@ -41,7 +41,7 @@ func ParseSchema(text string) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
-	root, err := compile(parsed)
+	root, err := compile(parsed, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -132,18 +132,30 @@ func (s *Schema) Marshal(v any) ([]byte, error) {
 // that is not exactly one value: [messaging.ErrMalformed]; v is then undefined. A v of a type that does not fit the schema: [ErrUnencodable].
 func (s *Schema) Unmarshal(data []byte, v any) error { return s.decoder.Unmarshal(data, v) }
 
-// Resolve returns a decoder of data written with the writer's schema into values of the reader's: fields
-// that only the writer knows are skipped, fields that only the reader knows get their defaults. [ErrIncompatible] as [Compatible].
+// Resolve returns a decoder of data written with the writer's schema into values of the reader's: fields that only the writer knows are skipped, fields that
+// only the reader knows get their defaults. [ErrIncompatible] as [Compatible], with one exception: brokers admit schemas with new symbols in an enum, so they
+// cost only the messages that hold such a symbol, which are [messaging.ErrMalformed].
 func Resolve(reader, writer *Schema) (*Decoder, error) {
-	if err := Compatible(reader, writer); err != nil {
-		return nil, err
+	root, wide := writer.decoder.root, reader
+	if unknown := unknownSymbols(reader, writer); len(unknown) > 0 {
+		// The vendor resolves enums whole or not at all. So it gets a reader that knows them all, and the walk that comes before refuses what ours does not.
+		var err error
+		if wide, err = reader.withSymbols(unknown); err != nil {
+			return nil, err
+		}
+		if root, err = compile(writer.decoder.schema, unknown); err != nil {
+			return nil, err
+		}
+	}
+	if Compatible(wide, writer) != nil {
+		return nil, Compatible(reader, writer)
 	}
 	// A fresh instance each time: the vendor caches answers by a fingerprint that drops defaults, which are what decides.
-	resolved, err := avro.NewSchemaCompatibility().Resolve(reader.decoder.schema, writer.decoder.schema)
+	resolved, err := avro.NewSchemaCompatibility().Resolve(wide.decoder.schema, writer.decoder.schema)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrIncompatible, err)
 	}
-	d := newDecoder(writer.decoder.root, resolved, reader.decoder.clips)
+	d := newDecoder(root, resolved, reader.decoder.clips)
 	return &d, nil
 }
 
