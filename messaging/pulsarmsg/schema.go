@@ -153,10 +153,31 @@ func (w *writers) resolve(ctx context.Context, m *messaging.Message, version []b
 // errNoSchema says that the broker answered and has no such Avro schema.
 var errNoSchema = errors.New("pulsarmsg: no such Avro schema")
 
+// explain returns why the broker has refused the topic's schema. Its own text has the two schemas and no reason; Schemas that can compare them name the fields.
+func (w *writers) explain(ctx context.Context, topic string, refusal error) error {
+	c, ok := w.schemas.(interface {
+		Check(topic, currentJSON string) error
+	})
+	if !ok {
+		return refusal
+	}
+	current, err := w.fetch(ctx, topic, latest)
+	if err == nil {
+		err = c.Check(topic, current)
+	}
+	return errors.Join(err, refusal)
+}
+
+// latest is the version in use, to fetch.
+const latest = -1
+
 // fetch returns the JSON text of one version of the topic's schema.
 func (w *writers) fetch(ctx context.Context, topic string, version int64) (string, error) {
 	_, path, _ := strings.Cut(w.full(topic), "://")
-	path = "/admin/v2/schemas/" + path + "/schema/" + strconv.FormatInt(version, 10)
+	path = "/admin/v2/schemas/" + path + "/schema"
+	if version != latest {
+		path += "/" + strconv.FormatInt(version, 10)
+	}
 	var failed []error
 	for _, admin := range w.admins {
 		text, err := w.get(ctx, admin+path)

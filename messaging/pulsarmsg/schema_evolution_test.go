@@ -252,8 +252,9 @@ func TestIntegrationSchemasThatDoNotFit(t *testing.T) {
 					t.Errorf("Check does not name %s: %v", field, err)
 				}
 			}
-			if err := messaging.Publish(t.Context(), next.broker, next.message(t, c.value)); !errors.Is(err, pulsarmsg.ErrSchemaRefused) {
-				t.Errorf("the broker: %v, want ErrSchemaRefused", err)
+			err = messaging.Publish(t.Context(), next.broker, next.message(t, c.value))
+			if !errors.Is(err, pulsarmsg.ErrSchemaRefused) || !errors.Is(err, avromsg.ErrIncompatible) || !strings.Contains(err.Error(), c.fields[0]) {
+				t.Errorf("the broker: %v, want ErrSchemaRefused with the field", err)
 			}
 			if texts := s.versions(t, topic); !slices.Equal(texts, []string{v1}) {
 				t.Errorf("the broker has now %d versions", len(texts))

@@ -62,7 +62,7 @@ func (b *Broker) newSession(o *outlet) (*session, error) {
 	producer, err := b.client.CreateProducer(options)
 	if err != nil {
 		if serverError(err, "IncompatibleSchema") {
-			return nil, fmt.Errorf("%w: topic %s: %w", ErrSchemaRefused, o.topic, err)
+			return nil, fmt.Errorf("%w: topic %s: %w", ErrSchemaRefused, o.topic, b.writers.explain(b.ctx, o.topic, err))
 		}
 		return nil, fmt.Errorf("pulsarmsg: open a producer for topic %s: %w", o.topic, err)
 	}
