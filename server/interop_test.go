@@ -346,3 +346,16 @@ func TestIntegrationOriginalsMessagesAreBare(t *testing.T) {
 		t.Errorf("%d, %v: the schema is %s", status, err, schema.Data)
 	}
 }
+
+// TestIntegrationTwoCoordinators has the original's coordinator still run: ours must not take its messages.
+func TestIntegrationTwoCoordinators(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, setup{"orchestrated", "sqlite"})
+	o := newOriginal(t, f.broker)
+	o.consume(wire.TopicPartnerEvents, wire.SubscriptionPartnerEvents, func(any) bool { return true })
+	f.start("campaign")
+	p := f.running["campaign"]
+	if code := p.wait(t); code == 0 || !strings.Contains(p.stderr.String(), "the original's campaign service: stop them") {
+		t.Errorf("exit code %d\n%s", code, p.stderr)
+	}
+}
