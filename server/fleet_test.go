@@ -282,8 +282,14 @@ func TestIntegrationFourProcesses(t *testing.T) {
 					t.Errorf("%s has what was undone: %s", path, body)
 				}
 			}
-			if status, _ := get(t, f.url("partner")+"/v1/sagas/"+orders[0].sagaID+"?party=partner"); (status == http.StatusOK) != (s.coordination == "choreographed") {
-				t.Errorf("partner's own part: %d", status)
+			for _, path := range []string{"?party=partner", ""} {
+				status, body := get(t, f.url("partner")+"/v1/sagas/"+orders[0].sagaID+path)
+				if (status == http.StatusOK) != (s.coordination == "choreographed") {
+					t.Errorf("partner's own part: %d: %s", status, body)
+				}
+			}
+			if status, body := get(t, f.url("partner")+"/v1/pauses"); status != http.StatusOK {
+				t.Errorf("partner's pauses: %d: %s", status, body)
 			}
 			f.stop()
 			found := f.judge(of, sqlite, c)

@@ -3,7 +3,7 @@
 //
 // # Life
 //
-// [New] opens and prepares everything, [App.Run] serves until its context ends and then stops in the order of the
+// [New] opens and prepares everything but the connection to a broker outside, [App.Run] serves until its context ends and then stops in the order of the
 // dependencies, so that nothing in flight is lost: first the HTTP servers, then the relay, the services and the
 // coordinator, last the broker and the database. [App.Ready] is closed once requests can be served.
 //
@@ -18,4 +18,11 @@
 //
 // The in-process broker keeps nothing on disk and need not: a message's outbox row is only deleted when every
 // subscription has acknowledged it, which a service does after its commit. After a kill -9 the relay finds the rows.
+//
+// # Several processes
+//
+// With a Pulsar as [Config].Broker, a process may run a part of the services. Those that keep something have an outbox, an inbox and their
+// tables in one database, which may be everybody's; the bff has none, and waits for the broker before it answers. Before a process
+// publishes anything it makes the subscriptions of those who read it, so that the others may start later. It asks the services that run
+// elsewhere over HTTP ([Config].Hosts). A pause, or an action on a party, holds for the process that is asked.
 package app

@@ -75,8 +75,12 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	if a.cfg.Token != "" {
 		config.Authorize = web.BearerToken(a.cfg.Token)
 	}
-	if a.coordinator != nil {
+	switch {
+	case a.coordinator != nil:
 		config.Sagas, config.Actor, config.Pauser = a.sagas, a.coordinator, pausers(a.coordinators())
+	case len(a.parties) > 0 && !a.cfg.runs(BFF): // clients of a bff are told where all sagas are
+		p := a.parties[len(a.parties)-1]
+		config.Sagas, config.Actor, config.Pauser = p.store, p.coordinator, pausers(a.coordinators())
 	}
 	config.Parties = map[string]web.Party{}
 	for _, p := range a.parties {
