@@ -60,6 +60,7 @@ func own(tb testing.TB, k kind) (*Server, []string) {
 	if err != nil {
 		tb.Fatalf("testenv: Docker's client: %v", err)
 	}
+	cleanup(tb, "close Docker's client", func(context.Context) error { return docker.Close() })
 	return &Server{container: c, docker: docker}, addresses
 }
 
