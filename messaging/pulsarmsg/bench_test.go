@@ -34,8 +34,8 @@ func newBooked(i int) booked {
 	return booked{Seat: "12A", Price: int64(i), Note: &note}
 }
 
-// load publishes n messages, with so many at a time whose outcome is open, and returns when all are consumed and acknowledged.
-type load func(b *testing.B, n, outstanding int)
+// traffic publishes n messages, with so many at a time whose outcome is open, and returns when all are consumed and acknowledged.
+type traffic func(b *testing.B, n, outstanding int)
 
 // BenchmarkThroughput compares typed messages through this module's packages with bytes through the bare client, in turns, on the same broker:
 // ratio is the median of ours/bare.
@@ -52,7 +52,7 @@ func BenchmarkThroughput(b *testing.B) {
 				var total [2]measured
 				for b.Loop() {
 					var rates [2]float64
-					for i, l := range []load{bare, typed} {
+					for i, l := range []traffic{bare, typed} {
 						m := measure(func() { l(b, n, outstanding) })
 						rates[i] = float64(n) / m.took.Seconds()
 						total[i].add(m, n)
@@ -103,7 +103,7 @@ func keyOf(i, keys int) string {
 }
 
 // bareLoad is the client alone, with its own defaults but for the batches' keys.
-func bareLoad(b *testing.B, s server, keys int) load {
+func bareLoad(b *testing.B, s server, keys int) traffic {
 	client, err := pulsar.NewClient(pulsar.ClientOptions{
 		URL: s.url, MetricsRegisterer: prometheus.NewRegistry(), Logger: pulsarlog.NewLoggerWithSlog(discard()),
 	})
@@ -158,7 +158,7 @@ func bareLoad(b *testing.B, s server, keys int) load {
 }
 
 // typedLoad is the codec, the driver and the router.
-func typedLoad(b *testing.B, s server, keys int) load {
+func typedLoad(b *testing.B, s server, keys int) traffic {
 	topic := topicName(b) + "-typed"
 	codec := newTestCodec(b, topic)
 	c := s.config(b)

@@ -19,20 +19,24 @@ import (
 
 // server is a real broker.
 type server struct {
-	url   string
-	admin string
+	url       string
+	admin     string
+	namespace string // of this test alone
 }
 
 // newServer returns the broker that the run's tests share.
 func newServer(t testing.TB) server {
 	t.Helper()
 	b := testenv.Pulsar(t)
-	return server{url: b.URL, admin: b.AdminURL}
+	return server{url: b.URL, admin: b.AdminURL, namespace: b.Namespace}
 }
 
 // config returns the configuration of a driver for the server, with a log that shows up if the test fails.
 func (s server) config(t testing.TB) pulsarmsg.Config {
-	return pulsarmsg.Config{URL: s.url, AdminURL: s.admin, Logger: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))}
+	return pulsarmsg.Config{
+		URL: s.url, AdminURL: s.admin, Namespace: s.namespace,
+		Logger: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
+	}
 }
 
 // open returns a driver that is closed with the test.
@@ -101,8 +105,14 @@ func (s server) try(method, path string, body, answer any) error {
 // unload makes the broker close the topic, as it does when it moves the topic to another broker.
 func (s server) unload(t testing.TB, topic string) {
 	t.Helper()
-	s.ask(t, http.MethodPut, "persistent/public/default/"+topic+"/unload", nil, nil)
+	s.ask(t, http.MethodPut, s.path(topic)+"/unload", nil, nil)
 }
+
+// path is where the REST interface has the topic.
+func (s server) path(topic string) string { return "persistent/" + s.namespace + "/" + topic }
+
+// full is the topic's name for clients that know no namespace.
+func (s server) full(topic string) string { return "persistent://" + s.namespace + "/" + topic }
 
 // topicName returns a topic that nobody else uses.
 func topicName(t testing.TB) string {

@@ -87,9 +87,9 @@ func TestIntegrationForeignProducers(t *testing.T) {
 	b := open(t, s.config(t))
 	consume(t, b, subscription(topic, messaging.Shared), in.receive)
 	client := foreign(t, s)
-	send(t, client, pulsar.ProducerOptions{Topic: topic, BatchingMaxPublishDelay: time.Second},
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), BatchingMaxPublishDelay: time.Second},
 		pulsar.ProducerMessage{Payload: []byte("1")}, pulsar.ProducerMessage{Payload: []byte("2"), Properties: map[string]string{"own": "x"}})
-	send(t, client, pulsar.ProducerOptions{Topic: topic, DisableBatching: true},
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), DisableBatching: true},
 		pulsar.ProducerMessage{Payload: []byte("3"), Key: "k"}, pulsar.ProducerMessage{Payload: []byte("4"), Key: "k", OrderingKey: "o"})
 	identities := map[string]bool{}
 	for range 4 {
@@ -128,7 +128,7 @@ func TestIntegrationTheSchemaIsRegisteredAsItIs(t *testing.T) {
 	keyed.Key = "k"
 	publishAll(t, b, m, keyed, m)
 	var stored struct{ Type, Data string }
-	s.ask(t, http.MethodGet, "schemas/public/default/"+topic+"/schema", nil, &stored)
+	s.ask(t, http.MethodGet, "schemas/"+s.namespace+"/"+topic+"/schema", nil, &stored)
 	if stored.Type != "AVRO" || stored.Data != bookedSchema {
 		t.Errorf("the broker has %+v, want the schema as it was given", stored)
 	}
@@ -149,7 +149,7 @@ func TestIntegrationTheSchemaVersionIsAlwaysThere(t *testing.T) {
 	c := s.config(t)
 	c.Schemas = codec
 	b := open(t, c)
-	consumer, err := foreign(t, s).Subscribe(pulsar.ConsumerOptions{Topic: topic, SubscriptionName: "s"})
+	consumer, err := foreign(t, s).Subscribe(pulsar.ConsumerOptions{Topic: s.full(topic), SubscriptionName: "s"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestIntegrationTheSchemaOfAnotherWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(widerSchema)},
+	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(widerSchema)},
 		pulsar.ProducerMessage{Payload: payload, Key: "a"}, pulsar.ProducerMessage{Payload: payload, Key: "b"})
 	for range 2 {
 		m := in.next(t)
@@ -233,7 +233,7 @@ func TestIntegrationASchemaThatNobodyCanParse(t *testing.T) {
 	consume(t, b, subscription(topic, messaging.Shared), in.receive)
 	// As a Python producer with required_default writes it.
 	const bad = `{"type":"record","name":"Booked","fields":[{"name":"seat","type":["null","string"],"default":"x"}]}`
-	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(bad)}, pulsar.ProducerMessage{Payload: []byte{0}})
+	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(bad)}, pulsar.ProducerMessage{Payload: []byte{0}})
 	m := in.next(t)
 	if _, err := codec.Decode(m); !errors.Is(err, messaging.ErrMalformed) {
 		t.Errorf("decoding gives %v, want ErrMalformed", err)
@@ -244,7 +244,7 @@ func TestIntegrationTheSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	topic := topicName(t)
-	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(`{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`)})
+	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(`{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`)})
 	codec := newTestCodec(t, topic)
 	c := s.config(t)
 	c.Schemas = codec
@@ -330,7 +330,7 @@ func TestIntegrationABatchIsAcknowledgedByTheMessage(t *testing.T) {
 	for i := range 10 {
 		messages = append(messages, pulsar.ProducerMessage{Payload: []byte{}, Properties: map[string]string{pulsarmsg.PropertyID: fmt.Sprint(i)}})
 	}
-	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, BatchingMaxPublishDelay: time.Minute}, messages...)
+	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), BatchingMaxPublishDelay: time.Minute}, messages...)
 	for range 10 {
 		wait(t, came, "message")
 	}
@@ -355,48 +355,24 @@ func TestIntegrationDeduplication(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	topic := topicName(t)
-	b := open(t, s.config(t))
-	all := newOrdered(t, 5*200)
-	consume(t, b, subscription(topic, messaging.KeyShared), all.receive)
-	s.ask(t, http.MethodPost, "persistent/public/default/"+topic+"/deduplicationEnabled", true, nil)
+	b := open(t, s.hardy(t))
+	l := newLoad(t, b, topic, messaging.KeyShared)
+	s.ask(t, http.MethodPost, s.path(topic)+"/deduplicationEnabled", true, nil)
 	eventually(t, func() bool {
 		var on bool
-		return s.try(http.MethodGet, "persistent/public/default/"+topic+"/deduplicationEnabled?applied=true", nil, &on) == nil && on
+		return s.try(http.MethodGet, s.path(topic)+"/deduplicationEnabled?applied=true", nil, &on) == nil && on
 	})
-	var messages []messaging.Message
-	for i := range 200 {
-		for k := range 5 {
-			messages = append(messages, messaging.Message{ID: fmt.Sprint(i), Topic: topic, Key: fmt.Sprint(k)})
-		}
-	}
-	publishAll(t, b, messages[:500]...)
-	s.unload(t, topic)
-	publishAll(t, b, messages[500:]...)
-	wait(t, all.all, "acknowledgement of all messages")
+	l.during(b, true, func() { s.unload(t, topic) })
 }
 
-// TestIntegrationThePublishQueueIsFull: publishers wait, and nothing is lost.
+// TestIntegrationThePublishQueueIsFull: publishers wait, on a connection that is slow, and nothing is lost.
 func TestIntegrationThePublishQueueIsFull(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	topic, in := topicName(t), newInbox()
-	c := s.config(t)
+	p := newProxy(t, newServer(t))
+	c := p.hardy(t)
 	c.MaxPending = 5
 	b := open(t, c)
-	consume(t, b, subscription(topic, messaging.Shared), in.receive)
-	const n = 300
-	var messages []messaging.Message
-	for i := range n {
-		messages = append(messages, messaging.Message{ID: fmt.Sprint(i), Topic: topic})
-	}
-	publishAll(t, b, messages...)
-	seen := map[string]bool{}
-	for range n {
-		seen[in.next(t).ID] = true
-	}
-	if len(seen) != n {
-		t.Errorf("%d of %d messages came", len(seen), n)
-	}
+	newLoad(t, b, topicName(t), messaging.Shared).during(b, true, func() { p.harm(narrow, time.Second) })
 }
 
 func TestIntegrationANewSubscriptionBegins(t *testing.T) {
