@@ -134,7 +134,7 @@ func TestDockerfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(string(module))
-	if version == nil || !strings.HasPrefix(from[0][1], "golang:"+version[1]) {
+	if len(version) < 2 || !strings.HasPrefix(from[0][1], "golang:"+version[1]) {
 		t.Errorf("%s does not build a module of %q", from[0][1], version)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -23,6 +22,7 @@ type Proxy struct {
 // NewProxy returns a proxy before the server at the address, which ends with the test.
 func NewProxy(tb testing.TB, server string) *Proxy {
 	tb.Helper()
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxics write to the process's output
 	logger := zerolog.Nop()
 	p := &Proxy{proxy: toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), logger), "testenv", "127.0.0.1:0", server)}
 	p.Up(tb)
@@ -49,30 +49,36 @@ func (p *Proxy) Cut(tb testing.TB) {
 	p.Up(tb)
 }
 
-// Reset has every connection end with a TCP reset when something is next sent over it, and new ones too, until heal is called.
+// Reset has every connection, new ones too, end with a TCP reset when something is sent over it, until heal is called.
 func (p *Proxy) Reset(tb testing.TB) (heal func()) {
 	tb.Helper()
-	return p.toxic(tb, `{"name":"spoil","type":"reset_peer","stream":"upstream"}`)
+	return p.spoil(tb, `"type":"reset_peer"`)
 }
 
-// Freeze has nothing pass over any connection, in no direction, and none ends, until heal is called, which ends them.
+// Freeze has all that is sent vanish while the connections stay open, until heal is called, which ends them.
 func (p *Proxy) Freeze(tb testing.TB) (heal func()) {
 	tb.Helper()
-	up := p.toxic(tb, `{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
-	down := p.toxic(tb, `{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+	return p.spoil(tb, `"type":"timeout","attributes":{"timeout":0}`)
+}
+
+// Narrow lets pass so many kB a second, until heal is called.
+func (p *Proxy) Narrow(tb testing.TB, rate int) (heal func()) {
+	tb.Helper()
+	return p.spoil(tb, fmt.Sprintf(`"type":"bandwidth","attributes":{"rate":%d}`, rate))
+}
+
+// Tear ends each connection after the server has sent so many bytes over it, until heal is called.
+func (p *Proxy) Tear(tb testing.TB, bytes int) (heal func()) {
+	tb.Helper()
+	return p.toxic(tb, fmt.Sprintf(`{"type":"limit_data","stream":"downstream","attributes":{"bytes":%d}}`, bytes))
+}
+
+// spoil adds a toxic to both directions.
+func (p *Proxy) spoil(tb testing.TB, toxic string) (heal func()) {
+	tb.Helper()
+	up := p.toxic(tb, `{"stream":"upstream",`+toxic+`}`)
+	down := p.toxic(tb, `{"stream":"downstream",`+toxic+`}`)
 	return func() { up(); down() }
-}
-
-// Slow delays what the server sends, until heal is called.
-func (p *Proxy) Slow(tb testing.TB, latency, jitter time.Duration) (heal func()) {
-	tb.Helper()
-	return p.toxic(tb, fmt.Sprintf(`{"name":"slow","type":"latency","attributes":{"latency":%d,"jitter":%d}}`, latency.Milliseconds(), jitter.Milliseconds()))
-}
-
-// Limit ends each connection after the server has sent so many bytes over it, until heal is called.
-func (p *Proxy) Limit(tb testing.TB, bytes int) (heal func()) {
-	tb.Helper()
-	return p.toxic(tb, fmt.Sprintf(`{"name":"limit","type":"limit_data","attributes":{"bytes":%d}}`, bytes))
 }
 
 func (p *Proxy) toxic(tb testing.TB, toxic string) (remove func()) {

@@ -22,7 +22,6 @@ type load struct {
 	ledgers []*ledger
 
 	published, failures int
-	all                 []messaging.Message
 }
 
 // ledger is what one subscription has applied.
@@ -166,31 +165,37 @@ func TestIntegrationTopicsAreUnloaded(t *testing.T) {
 func TestIntegrationConnectionsBreak(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	for name, fault := range map[string]func(*proxy){
-		"reset": func(p *proxy) {
+	for name, fault := range map[string]func(*testing.T, *testenv.Proxy){
+		"reset": func(t *testing.T, p *testenv.Proxy) {
 			for range 3 {
-				p.harm(resetPeer, 100*time.Millisecond)
+				lasting(100*time.Millisecond, p.Reset(t))
 				<-time.After(300 * time.Millisecond)
 			}
 		},
-		"refused": func(p *proxy) {
+		"torn": func(t *testing.T, p *testenv.Proxy) { lasting(time.Second, p.Tear(t, 4096)) }, // in the middle of what the broker says
+		"refused": func(t *testing.T, p *testenv.Proxy) {
 			for range 2 {
-				p.down()
-				<-time.After(300 * time.Millisecond)
-				p.up()
+				p.Down()
+				lasting(300*time.Millisecond, func() { p.Up(t) })
 				<-time.After(300 * time.Millisecond)
 			}
 		},
-		"silent": func(p *proxy) { p.harm(silence, 4*time.Second) }, // longer than it takes to notice
-		"slow":   func(p *proxy) { p.harm(narrow, 3*time.Second) },
+		"silent": func(t *testing.T, p *testenv.Proxy) { lasting(4*time.Second, p.Freeze(t)) }, // longer than it takes to notice
+		"slow":   func(t *testing.T, p *testenv.Proxy) { lasting(3*time.Second, p.Narrow(t, 40)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newProxy(t, s)
-			b := open(t, p.hardy(t))
-			newLoad(t, b, topicName(t), messaging.KeyShared, messaging.Exclusive).during(b, true, func() { fault(p) })
+			s, p := behindProxy(t, s)
+			b := open(t, s.hardy(t))
+			newLoad(t, b, topicName(t), messaging.KeyShared, messaging.Exclusive).during(b, true, func() { fault(t, p) })
 		})
 	}
+}
+
+// lasting heals after a time.
+func lasting(d time.Duration, heal func()) {
+	<-time.After(d)
+	heal()
 }
 
 // TestIntegrationTheBrokerIsKilled: with -9, under load, and started again.
@@ -279,8 +284,8 @@ func TestIntegrationTheTopicIsTerminated(t *testing.T) {
 func TestIntegrationABrokerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	p := newProxy(t, s)
-	p.down()
+	s, p := behindProxy(t, s)
+	p.Down()
 	topic, in := topicName(t), newInbox()
 	c := s.config(t)
 	c.OperationTimeout, c.SendTimeout = time.Second, time.Second
@@ -295,7 +300,7 @@ func TestIntegrationABrokerThatIsNotThere(t *testing.T) {
 		ended <- b.Subscribe(ctx, subscription(topic, messaging.Exclusive), func() { close(ready) }, in.receive)
 	}()
 	<-time.After(time.Second)
-	p.up()
+	p.Up(t)
 	wait(t, ready, "subscription")
 	publishAll(t, b, messaging.Message{ID: "2", Topic: topic})
 	if m := in.next(t); m.ID != "2" {

@@ -139,7 +139,7 @@ func (s server) versions(t testing.TB, topic string) []string {
 			Data    string
 		} `json:"getSchemaResponses"`
 	}
-	s.ask(t, http.MethodGet, "schemas/public/default/"+topic+"/schemas", nil, &answer)
+	s.ask(t, http.MethodGet, "schemas/"+s.namespace+"/"+topic+"/schemas", nil, &answer)
 	var texts []string
 	for _, one := range answer.Schemas {
 		texts = append(texts, one.Data)
@@ -176,8 +176,8 @@ func TestIntegrationEvolutionBothWays(t *testing.T) {
 	publishAll(t, before.broker, before.message(t, eventV1("v1")))
 	publishAll(t, after.broker, after.message(t, eventV2("v2", "news")))
 	client := foreign(t, s)
-	send(t, client, pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(v1)}, pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("foreign v1"))})
-	send(t, client, pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(v2)}, pulsar.ProducerMessage{Payload: encoded(t, v2, eventV2("foreign v2", "foreign news"))})
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(v1)}, pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("foreign v1"))})
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(v2)}, pulsar.ProducerMessage{Payload: encoded(t, v2, eventV2("foreign v2", "foreign news"))})
 	publishAll(t, before.broker, before.message(t, eventV1("v1 again"))) // the first version goes on beside the second
 
 	var seen []string
@@ -241,7 +241,7 @@ func TestIntegrationSchemasThatDoNotFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			topic := topicName(t)
-			send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(v1)}, pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("v1"))})
+			send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(v1)}, pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("v1"))})
 			next := newService(t, s, c.record(topic))
 			err := next.codec.Check(topic, s.versions(t, topic)[0])
 			if !errors.Is(err, avromsg.ErrIncompatible) {
@@ -310,7 +310,7 @@ func TestIntegrationTheBrokerAgreesAboutEvolution(t *testing.T) {
 			record(`{"name":"x","type":{"type":"long","logicalType":"timestamp-micros"}}`), true},
 	} {
 		topic := fmt.Sprintf("%s-%d", topicName(t), i)
-		s.ask(t, http.MethodPost, "schemas/public/default/"+topic+"/schema", registration(c.current), nil)
+		s.ask(t, http.MethodPost, "schemas/"+s.namespace+"/"+topic+"/schema", registration(c.current), nil)
 		compatible := s.takes(t, topic, c.next)
 		current, err := avromsg.ParseSchema(c.current)
 		if err != nil {
@@ -334,7 +334,7 @@ func (s server) takes(t testing.TB, topic, schema string) bool {
 		Compatible bool   `json:"compatibility"`
 		Strategy   string `json:"schemaCompatibilityStrategy"`
 	}
-	err := s.try(http.MethodPost, "schemas/public/default/"+topic+"/compatibility", registration(schema), &answer)
+	err := s.try(http.MethodPost, "schemas/"+s.namespace+"/"+topic+"/compatibility", registration(schema), &answer)
 	if err != nil && strings.Contains(err.Error(), "compatibility check with strategy FULL") {
 		return false
 	}
@@ -362,7 +362,7 @@ func TestIntegrationForeignConsumersKeepTheirSchema(t *testing.T) {
 	client := foreign(t, s)
 	consumer := func(schema string) pulsar.Consumer {
 		c, err := client.Subscribe(pulsar.ConsumerOptions{
-			Topic: topic, SubscriptionName: fmt.Sprint("s", len(schema)), Schema: avroSchema(schema),
+			Topic: s.full(topic), SubscriptionName: fmt.Sprint("s", len(schema)), Schema: avroSchema(schema),
 			SubscriptionInitialPosition: pulsar.SubscriptionPositionEarliest,
 		})
 		if err != nil {
@@ -376,7 +376,7 @@ func TestIntegrationForeignConsumersKeepTheirSchema(t *testing.T) {
 	publishAll(t, after.broker, after.message(t, eventV2("v2", "news")))
 	young := consumer(v2)
 	old, err := client.Subscribe(pulsar.ConsumerOptions{
-		Topic: topic, SubscriptionName: "late", Schema: avroSchema(v1), SubscriptionInitialPosition: pulsar.SubscriptionPositionEarliest,
+		Topic: s.full(topic), SubscriptionName: "late", Schema: avroSchema(v1), SubscriptionInitialPosition: pulsar.SubscriptionPositionEarliest,
 	})
 	if err != nil {
 		t.Fatalf("a consumer with the first version: %v", err)
@@ -411,8 +411,8 @@ func TestIntegrationMessagesWithoutASchema(t *testing.T) {
 	consume(t, after.broker, subscription(topic, messaging.Shared), in.receive)
 	client := foreign(t, s)
 	payload := pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("old"))}
-	send(t, client, pulsar.ProducerOptions{Topic: topic}, payload)
-	send(t, client, pulsar.ProducerOptions{Topic: topic, Schema: avroSchema(v1), DisableBatching: true}, payload)
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic)}, payload)
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(v1), DisableBatching: true}, payload)
 	for range 2 {
 		m := in.next(t)
 		if m.Header(avromsg.HeaderFingerprint) != "" {
@@ -423,7 +423,7 @@ func TestIntegrationMessagesWithoutASchema(t *testing.T) {
 		}
 	}
 	// The second version without a word that it is one: its bytes go on after a value of the first.
-	send(t, client, pulsar.ProducerOptions{Topic: topic}, pulsar.ProducerMessage{Payload: encoded(t, v2, eventV2("new", "news"))})
+	send(t, client, pulsar.ProducerOptions{Topic: s.full(topic)}, pulsar.ProducerMessage{Payload: encoded(t, v2, eventV2("new", "news"))})
 	if v, err := after.codec.Decode(in.next(t)); !errors.Is(err, messaging.ErrMalformed) {
 		t.Errorf("got %+v, %v", v, err)
 	}
@@ -438,7 +438,7 @@ func TestIntegrationATopicOfAnotherSchemaType(t *testing.T) {
 	ours := newService(t, s, avromsg.Record[trackingEventV1]("evento", topic, v1))
 	consume(t, ours.broker, subscription(topic, messaging.Shared), in.receive)
 	asJSON := foreignSchema{info: &pulsar.SchemaInfo{Name: "x", Type: pulsar.JSON, Schema: v1}}
-	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: topic, Schema: asJSON}, pulsar.ProducerMessage{Payload: []byte(`{}`)})
+	send(t, foreign(t, s), pulsar.ProducerOptions{Topic: s.full(topic), Schema: asJSON}, pulsar.ProducerMessage{Payload: []byte(`{}`)})
 	if v, err := ours.codec.Decode(in.next(t)); !errors.Is(err, messaging.ErrMalformed) {
 		t.Errorf("got %+v, %v", v, err)
 	}
@@ -454,7 +454,7 @@ func TestIntegrationDefaultsSurviveTheRESTInterface(t *testing.T) {
 	topic := topicName(t)
 	v1, v2 := originalSchema(t, "evento-traking.avsc"), trackingV2(t)
 	for _, text := range []string{v1, v2} {
-		s.ask(t, http.MethodPost, "schemas/public/default/"+topic+"/schema", registration(text), nil)
+		s.ask(t, http.MethodPost, "schemas/"+s.namespace+"/"+topic+"/schema", registration(text), nil)
 	}
 	if texts := s.versions(t, topic); !slices.Equal(texts, []string{v1, v2}) {
 		t.Fatalf("the broker has %d versions, want both as they were given", len(texts))

@@ -368,11 +368,11 @@ func TestIntegrationDeduplication(t *testing.T) {
 // TestIntegrationThePublishQueueIsFull: publishers wait, on a connection that is slow, and nothing is lost.
 func TestIntegrationThePublishQueueIsFull(t *testing.T) {
 	t.Parallel()
-	p := newProxy(t, newServer(t))
-	c := p.hardy(t)
+	s, p := behindProxy(t, newServer(t))
+	c := s.hardy(t)
 	c.MaxPending = 5
 	b := open(t, c)
-	newLoad(t, b, topicName(t), messaging.Shared).during(b, true, func() { p.harm(narrow, time.Second) })
+	newLoad(t, b, topicName(t), messaging.Shared).during(b, true, func() { lasting(time.Second, p.Narrow(t, 40)) })
 }
 
 func TestIntegrationANewSubscriptionBegins(t *testing.T) {
