@@ -1,7 +1,7 @@
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help setup run demo check test lint fuzz bench cover pulsar pulsar-stop
+.PHONY: help setup run demo check test lint fuzz bench gobench cover pulsar pulsar-stop
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ fuzz: ## Run each fuzz target for 30 seconds
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; done; done
 
-bench: ## Run the benchmarks
+bench: ## Measure sagas with all that runs: BENCH='-only postgres -profile /tmp/p' narrows it
+	go run ./internal/bench $(BENCH)
+
+gobench: ## Run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 cover: ## Report the coverage of the tests

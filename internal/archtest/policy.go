@@ -73,13 +73,14 @@ func layers() []layer {
 		{dir: "examples/...", module: root, vendor: []string{sqlx, sqlite, pulsar, uuid}},
 		// What only this module uses.
 		{dir: "internal/archtest"},
+		{dir: "internal/bench", module: root, vendor: []string{sqlx, uuid}},
 		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
 		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{"go.uber.org/goleak", sqlx, sqlite, pgx, mysql, pulsar, docker, moby, toxiproxy, zerolog}},
 	}
 }
 
 // applications returns what stands above the library: nothing else imports it, not even a test.
-func applications() []string { return []string{"server/...", "examples/..."} }
+func applications() []string { return []string{"server/...", "examples/...", "internal/bench"} }
 
 // testDependencies returns what never gets into a user's program.
 func testDependencies() []string {
@@ -94,7 +95,7 @@ type vendorFence struct {
 }
 
 func fences() []vendorFence {
-	sql := []string{"*/sql*", "internal/sqldb", "internal/testenv", "examples/..."}
+	sql := []string{"*/sql*", "internal/sqldb", "internal/testenv", "internal/bench", "examples/..."}
 	return []vendorFence{
 		{module: avro, inside: []string{"messaging/avromsg"}},
 		{module: pulsar, inside: []string{"messaging/pulsarmsg", "internal/testenv"}},

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/alpespartners/alpespartners/internal/sqldb"
+)
+
+// limits measures what the machine can do at all, in the same run: single rows in a commit each, and many rows in one.
+func (s settings) limits(ctx context.Context, name string) error {
+	if name == "postgres" {
+		if err := s.fsyncs(ctx); err != nil {
+			return err
+		}
+	}
+	url, remove, err := s.location(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	db, err := sqldb.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	bytes := map[string]string{"postgres": "BYTEA", "sqlite": "BLOB"}[name]
+	exec := func(ctx context.Context, tx sqlx.ExtContext) error {
+		_, err := tx.ExecContext(ctx, "CREATE TABLE bench_rows (id BIGINT NOT NULL, data "+bytes+" NOT NULL)")
+		return err
+	}
+	if err := db.InTx(ctx, exec); err != nil {
+		return err
+	}
+	clients := 16
+	if name == "sqlite" {
+		clients = 1
+	}
+	for _, rows := range []int{1, 100} {
+		insert := inserter(db, rows)
+		rate, err := s.rate(ctx, clients, func() error { return db.InTx(ctx, insert) })
+		if err != nil {
+			return err
+		}
+		s.figure(fmt.Sprintf("limit.rows_per_s.%s.%d_a_commit", name, rows), rate*float64(rows), "1/s")
+	}
+	if name != "postgres" {
+		return nil
+	}
+	rate, err := s.rate(ctx, clients, func() error {
+		_, err := db.Reader().ExecContext(ctx, "INSERT INTO bench_rows VALUES ($1, $2)", 1, make([]byte, 300))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.figure("limit.autocommits_per_s.postgres", rate, "1/s")
+	rate, err = s.rate(ctx, clients, func() error {
+		var one int
+		return db.Reader().GetContext(ctx, &one, "SELECT 1")
+	})
+	s.figure("limit.round_trips_per_s.postgres", rate, "1/s")
+	return err
+}
+
+// inserter returns a transaction that inserts so many rows of 300 bytes with one statement.
+func inserter(db *sqldb.DB, rows int) func(context.Context, sqlx.ExtContext) error {
+	d := db.Dialect()
+	data := make([]byte, 300)
+	ids, values := make([]int64, rows), make([][]byte, rows)
+	args := make([]any, 0, 2*rows)
+	for i := range rows {
+		values[i] = data
+		args = append(args, i, data)
+	}
+	query := "INSERT INTO bench_rows SELECT * FROM unnest($1::bigint[], $2::bytea[])"
+	if d.Name != "postgres" {
+		query = "INSERT INTO bench_rows VALUES (?, ?)" + strings.Repeat(", (?, ?)", rows-1)
+	} else {
+		args = []any{ids, values}
+	}
+	return func(ctx context.Context, tx sqlx.ExtContext) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}
+}
+
+// rate returns how often so many clients do something in a second.
+func (s settings) rate(ctx context.Context, clients int, do func() error) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.window/2)
+	defer cancel()
+	var count atomic.Int64
+	var running sync.WaitGroup
+	faults := make([]error, clients)
+	began := time.Now()
+	for i := range clients {
+		running.Go(func() {
+			for ctx.Err() == nil && faults[i] == nil {
+				faults[i] = do()
+				count.Add(1)
+			}
+		})
+	}
+	running.Wait()
+	return float64(count.Load()) / time.Since(began).Seconds(), errors.Join(faults...)
+}
+
+// fsyncs measures the disk: overwriting 8 KiB and waiting until it is there.
+func (s settings) fsyncs(ctx context.Context) error {
+	file, err := os.CreateTemp(s.dir, "bench-fsync-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	page := make([]byte, 8192)
+	rate, err := s.rate(ctx, 1, func() error {
+		_, err := file.WriteAt(page, 0)
+		return errors.Join(err, file.Sync())
+	})
+	s.figure("limit.fsyncs_per_s", rate, "1/s")
+	return errors.Join(err, file.Close())
+}
