@@ -29,6 +29,7 @@ type Coordinator struct {
 	router    *messaging.Router
 	requests  chan []*request
 	waiters   waiters
+	hot       hot
 
 	lifecycle sync.Mutex
 	running   bool
@@ -46,6 +47,7 @@ type request struct {
 	def   saga.Any // of a start
 	input saga.Input
 	event *event                  // of an input that is to be found by its payload
+	fresh bool                    // the start of an instance that nobody else knows of
 	reply func(saga.State, error) // never blocks; nil for ticks
 }
 
@@ -224,13 +226,18 @@ func (c *Coordinator) submit(ctx context.Context, requests ...*request) error {
 
 // do submits an input and waits until it is committed or refused.
 func (c *Coordinator) do(ctx context.Context, id saga.ID, def saga.Any, in saga.Input) (saga.State, error) {
+	return c.ask(ctx, &request{id: id, def: def, input: in})
+}
+
+// ask is do for a request that has no reply yet.
+func (c *Coordinator) ask(ctx context.Context, r *request) (saga.State, error) {
 	type outcome struct {
 		state saga.State
 		err   error
 	}
 	answered := make(chan outcome, 1)
-	err := c.submit(ctx, &request{id: id, def: def, input: in, reply: func(s saga.State, err error) { answered <- outcome{s, err} }})
-	if err != nil {
+	r.reply = func(s saga.State, err error) { answered <- outcome{s, err} }
+	if err := c.submit(ctx, r); err != nil {
 		return saga.State{}, err
 	}
 	select {

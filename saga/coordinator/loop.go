@@ -220,11 +220,15 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 	stale := map[saga.ID]bool{}
 	for _, id := range conflicts {
 		stale[id] = true
+		l.c.hot.drop(id)
 	}
 	for _, t := range transits {
 		again := t.later
 		if stale[t.id] {
 			again = slices.Concat(t.requests, t.later)
+			for _, r := range again {
+				r.fresh = false
+			}
 		} else {
 			l.done(t)
 		}
@@ -307,6 +311,7 @@ func (l *loop) commit(ctx context.Context, transits []*transit) ([]saga.ID, erro
 func (l *loop) done(t *transit) {
 	c := l.c
 	if t.changed() {
+		c.hot.put(t.state)
 		c.relay.Enqueue(t.outbox...)
 		l.schedule(t)
 		if c.cfg.Observe != nil {

@@ -61,7 +61,7 @@ func Start[D any](ctx context.Context, c *Coordinator, def *saga.Definition[D], 
 	if settings.store != nil {
 		return id, c.startWithin(ctx, settings.store, known, in)
 	}
-	_, err = c.do(ctx, id, known, in)
+	_, err = c.ask(ctx, &request{id: id, def: known, input: in, fresh: settings.key == ""})
 	return id, err
 }
 
@@ -132,13 +132,21 @@ const awaitPoll = time.Second
 func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error) {
 	rested, forget := c.waiters.add(id)
 	defer forget()
-	var s saga.State
+	s, known := c.hot.get(id)
+	select {
+	case <-c.closed:
+		known = false // others go on
+	default:
+	}
 	for {
-		found, err := c.cfg.Store.Load(ctx, []Want{{ID: id, Keys: []string{""}}})
-		if err != nil {
-			return s, fmt.Errorf("coordinator: await: %w", err)
+		if !known {
+			found, err := c.cfg.Store.Load(ctx, []Want{{ID: id, Keys: []string{""}}})
+			if err != nil {
+				return s, fmt.Errorf("coordinator: await: %w", err)
+			}
+			s = found[id]
 		}
-		s = found[id]
+		known = false
 		switch {
 		case !s.Exists():
 			return s, fmt.Errorf("%w: no instance %q", saga.ErrNotFound, id)

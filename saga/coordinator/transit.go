@@ -20,6 +20,8 @@ type transit struct {
 	next     int        // the first request not decided yet
 	later    []*decided // requests for the next batch
 	matched  bool
+	known    bool // there is a state
+	guessed  bool // the state is not from the store; see [hot]
 	pauses   []Pause
 	before   saga.State
 	state    saga.State
@@ -82,8 +84,13 @@ func (c *Coordinator) decideAll(ctx context.Context, batch []*request, pauses []
 		}
 		needs := map[saga.ID][]string{}
 		for id := range wants {
-			if keys := c.run(byID[id]); len(keys) > 0 {
+			t := byID[id]
+			switch keys := c.run(t); {
+			case len(keys) > 0:
 				needs[id] = keys
+			case t.guessed && !t.moved():
+				t.guessed = false
+				needs[id] = []string{""}
 			}
 		}
 		wants = needs
@@ -111,15 +118,23 @@ func recordOf(in saga.Input) string {
 func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants map[saga.ID][]string) error {
 	list := make([]Want, 0, len(wants))
 	for id, keys := range wants {
-		list = append(list, Want{ID: id, Keys: keys})
+		if !c.guess(byID[id], keys) {
+			list = append(list, Want{ID: id, Keys: keys})
+		}
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	found, err := c.cfg.Store.Load(ctx, list)
 	if err != nil {
 		return err
 	}
-	for id, keys := range wants {
+	for _, want := range list {
+		id, keys := want.ID, want.Keys
 		t, loaded := byID[id], found[id]
-		if t.next == 0 && !t.before.Exists() {
+		first := !t.known
+		t.known = true
+		if first {
 			t.before, t.state = loaded, loaded
 			continue
 		}
@@ -134,11 +149,30 @@ func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants
 	return nil
 }
 
+// guess gives the transit a state without asking the store, if that is likely to be the right one.
+func (c *Coordinator) guess(t *transit, keys []string) bool {
+	if t.known || len(keys) != 1 || keys[0] != "" {
+		return false
+	}
+	s, ok := c.hot.get(t.id)
+	if !ok && !t.requests[0].fresh {
+		return false
+	}
+	t.known, t.guessed = true, ok
+	t.before, t.state = s, s
+	return true
+}
+
+// moved reports whether all of the transit's requests led to transitions, so that its commit tells whether they were decided from the right state.
+func (t *transit) moved() bool {
+	return !slices.ContainsFunc(t.requests, func(r *decided) bool { return !r.moved })
+}
+
 // restart forgets what was decided and begins with the state that another process left.
 func (t *transit) restart(loaded saga.State) {
-	*t = transit{id: t.id, requests: slices.Concat(t.requests, t.later), pauses: t.pauses, before: loaded, state: loaded}
+	*t = transit{id: t.id, requests: slices.Concat(t.requests, t.later), pauses: t.pauses, before: loaded, state: loaded, known: true}
 	for _, r := range t.requests {
-		r.err, r.moved = nil, false
+		r.err, r.moved, r.fresh = nil, false, false
 	}
 }
 
