@@ -28,6 +28,8 @@ type Dialect struct {
 	// LockKeys returns a statement that holds keys, given the text of their parameters, until the end of the transaction, whether rows have
 	// them or not. Nil where the database has no such locks.
 	LockKeys func(marks string) string
+	// Arrays says that parameters may be arrays, which unnest turns into rows.
+	Arrays bool
 	// OneWriter says that transactions of [DB.InTx] never run at the same time, not even those of two processes.
 	OneWriter bool
 	// Upsert returns the end of an INSERT that meets a row with the same values in the key
@@ -113,6 +115,7 @@ func postgresDialect() Dialect {
 		MaxVars:   65535,
 		Now:       "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 		ForUpdate: " FOR UPDATE",
+		Arrays:    true,
 		LockKeys: func(marks string) string {
 			return "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(k, 0) AS h FROM unnest(ARRAY[" + marks + "]::text[]) AS k ORDER BY h) AS s"
 		},

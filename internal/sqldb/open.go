@@ -133,10 +133,13 @@ func openServer(ctx context.Context, d Dialect, rawURL string, dsn func(*url.URL
 	return db, nil
 }
 
-// postgresDSN is pgx's own URL. What decides is read anew in each statement.
+// postgresDSN is pgx's own URL. What decides is read anew in each statement. A statement is planned once for a connection, unless the URL says otherwise.
 func postgresDSN(u *url.URL) (string, error) {
 	query := u.Query()
 	query.Set("default_transaction_isolation", "read committed")
+	if !query.Has("plan_cache_mode") { // planning a commit costs more than executing it
+		query.Set("plan_cache_mode", "force_generic_plan")
+	}
 	c := *u
 	c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
 	return c.String(), nil
@@ -209,6 +212,9 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 
 // Reader returns the connections for queries outside of a transaction.
 func (db *DB) Reader() *sqlx.DB { return db.reader }
+
+// Writer returns the connections for a statement that is a transaction of its own.
+func (db *DB) Writer() *sqlx.DB { return db.writer }
 
 // InTx runs fn in a transaction of the writing connection and commits it if fn returns nil; else, and if fn panics,
 // it is rolled back. fn's error is returned as it is. A commit that fails is [ErrCommit]. Statements that come again are

@@ -33,7 +33,10 @@ func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [
 		columns = append(columns, column)
 		expressions += ", " + expression
 	}
-	head := "INSERT INTO " + in.Table + " (" + strings.Join(columns, ", ") + ") VALUES "
+	head := "INSERT INTO " + in.Table + " (" + strings.Join(columns, ", ") + ") "
+	if d.Arrays {
+		return d.unnested(ctx, tx, in, head, expressions, rows)
+	}
 	one := "(" + marks(len(in.Columns)) + expressions + ")"
 	for len(rows) > 0 {
 		n := powerOfTwo(min(len(rows), d.MaxVars/len(in.Columns)))
@@ -46,7 +49,7 @@ func (d Dialect) Rows(ctx context.Context, tx sqlx.ExtContext, in Insert, rows [
 			}
 			args = append(args, row...)
 		}
-		query := head + strings.Repeat(one+", ", len(chunk)-1) + one
+		query := head + "VALUES " + strings.Repeat(one+", ", len(chunk)-1) + one
 		if in.Suffix != "" {
 			query += " " + in.Suffix
 		}

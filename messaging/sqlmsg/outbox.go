@@ -23,26 +23,36 @@ func (s *Store) Append(ctx context.Context, tx sqlx.ExtContext, messages []messa
 
 // Append implements [inbox.Tx].
 func (t *storeTx) Append(ctx context.Context, messages []messaging.Message) error {
-	rows := make([][]any, len(messages))
-	for i, m := range messages {
-		if m.ID == "" {
-			return fmt.Errorf("%w: topic %s", outbox.ErrNoID, m.Topic)
-		}
-		headers, err := encodeHeaders(m.Headers)
-		if err != nil {
-			return err
-		}
-		rows[i] = []any{m.ID, m.Topic, m.Key, m.Type, headers, blob(m.Payload)}
-	}
-	err := t.store.dialect.Rows(ctx, t.ext, sqldb.Insert{
-		Table:   t.store.prefix + "outbox",
-		Columns: []string{"id", "topic", "message_key", "type", "headers", "payload"},
-		Suffix:  t.store.dialect.Upsert([]string{"id"}, nil),
-	}, rows)
+	in, rows, err := t.store.Insert(messages)
 	if err != nil {
+		return err
+	}
+	if err := t.store.dialect.Rows(ctx, t.ext, in, rows); err != nil {
 		return fmt.Errorf("sqlmsg: append to the outbox: %w", err)
 	}
 	return nil
+}
+
+// Insert returns how messages are added to the outbox, for a store in the same database that does so with a statement of its
+// own. One without an ID: [outbox.ErrNoID].
+func (s *Store) Insert(messages []messaging.Message) (sqldb.Insert, [][]any, error) {
+	in := sqldb.Insert{
+		Table:   s.prefix + "outbox",
+		Columns: []string{"id", "topic", "message_key", "type", "headers", "payload"},
+		Suffix:  s.dialect.Upsert([]string{"id"}, nil),
+	}
+	rows := make([][]any, len(messages))
+	for i, m := range messages {
+		if m.ID == "" {
+			return in, nil, fmt.Errorf("%w: topic %s", outbox.ErrNoID, m.Topic)
+		}
+		headers, err := encodeHeaders(m.Headers)
+		if err != nil {
+			return in, nil, err
+		}
+		rows[i] = []any{m.ID, m.Topic, m.Key, m.Type, headers, blob(m.Payload)}
+	}
+	return in, rows, nil
 }
 
 type messageRow struct {
@@ -81,12 +91,17 @@ func (s *Store) Delete(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err := s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-		return s.dialect.In(ids, 0, func(in string, args []any) error {
-			_, err := tx.ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id IN "+in), args...)
-			return err
+	var err error
+	if s.dialect.Arrays {
+		_, err = s.db.Writer().ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id = ANY(?::text[])"), ids)
+	} else {
+		err = s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
+			return s.dialect.In(ids, 0, func(in string, args []any) error {
+				_, err := tx.ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id IN "+in), args...)
+				return err
+			})
 		})
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("sqlmsg: delete from the outbox: %w", err)
 	}

@@ -24,23 +24,42 @@ var errNoData = errors.New("sqlsaga: a record that is not stored has no data")
 // Commit implements [coordinator.Store].
 func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]saga.ID, error) {
 	var conflicts []saga.ID
-	err := s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-		b := &batch{Store: s, tx: tx}
-		fresh, stale, err := b.check(ctx, changes)
-		if err != nil {
+	var err error
+	first, again := once(changes)
+	if s.dialect.Arrays && s.tx == nil && len(again) == 0 && !slices.ContainsFunc(changes, hasMore) {
+		conflicts, err = s.inOneStatement(ctx, s.db.Writer(), first)
+	} else {
+		err = s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
+			conflicts, err = (&batch{Store: s, tx: tx}).commit(ctx, changes)
 			return err
-		}
-		fresh, late, err := b.answeredOnce(ctx, fresh)
-		if err != nil {
-			return err
-		}
-		conflicts = slices.Concat(stale, late)
-		return b.write(ctx, fresh)
-	})
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlsaga: commit: %w", err)
 	}
 	return conflicts, nil
+}
+
+// once divides the changes into the first one of each instance and the others, of which there are none as a rule.
+func once(changes []coordinator.Change) (first, again []coordinator.Change) {
+	seen := make(map[saga.ID]struct{}, len(changes))
+	for i, c := range changes {
+		if _, twice := seen[c.State.ID]; !twice {
+			seen[c.State.ID] = struct{}{}
+			if again != nil {
+				first = append(first, c)
+			}
+			continue
+		}
+		if again == nil {
+			first = slices.Clone(changes[:i])
+		}
+		again = append(again, c)
+	}
+	if again == nil {
+		first = changes
+	}
+	return first, again
 }
 
 // batch is one commit.
@@ -49,12 +68,52 @@ type batch struct {
 	tx sqlx.ExtContext
 }
 
+// commit writes the changes whose instance is at the expected version and returns the others' ids. Of two changes of one instance one at most
+// is written.
+func (b *batch) commit(ctx context.Context, changes []coordinator.Change) (stale []saga.ID, err error) {
+	// What is answered is looked up between the check and the write.
+	if !b.dialect.Arrays || slices.ContainsFunc(changes, func(c coordinator.Change) bool { return len(c.Answered) > 0 }) {
+		fresh, stale, err := b.check(ctx, changes)
+		if err != nil {
+			return nil, err
+		}
+		fresh, late, err := b.answeredOnce(ctx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		return slices.Concat(stale, late), errors.Join(b.write(ctx, fresh), b.more(ctx, fresh))
+	}
+	for written := map[saga.ID]bool{}; len(changes) > 0; {
+		first, again := once(changes)
+		failed, err := b.inOneStatement(ctx, b.tx, first)
+		if err != nil {
+			return nil, err
+		}
+		fresh := slices.DeleteFunc(slices.Clone(first), func(c coordinator.Change) bool { return slices.Contains(failed, c.State.ID) })
+		if err := b.more(ctx, slices.DeleteFunc(slices.Clone(fresh), func(c coordinator.Change) bool { return !hasMore(c) })); err != nil {
+			return nil, err
+		}
+		stale = append(stale, failed...)
+		for _, c := range fresh {
+			written[c.State.ID] = true
+		}
+		changes = nil
+		for _, c := range again {
+			if written[c.State.ID] {
+				stale = append(stale, c.State.ID)
+			} else {
+				changes = append(changes, c)
+			}
+		}
+	}
+	return stale, nil
+}
+
 // taken is the version of an instance that the batch changes already: none that a change can be based on.
 const taken = -1
 
 // check divides the changes into those whose instance is at the expected version and the others' ids, with one query,
 // which holds the instances in the order of their ids.
-// Of two changes of one instance the second is stale.
 func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh []coordinator.Change, stale []saga.ID, err error) {
 	ids := make([]string, len(changes))
 	for i, c := range changes {
@@ -82,18 +141,12 @@ func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh 
 	return fresh, stale, err
 }
 
-// write writes everything of the changes, kind by kind.
+// write writes the instances of the changes with their log and their messages, kind by kind.
 func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
-	var creates [][]any
-	var items [][]any
-	var lines, actions [][]any
+	var creates, lines [][]any
 	var messages []messaging.Message
-	var ended []string
 	for _, c := range changes {
-		if c.State.Status.Terminal() {
-			ended = append(ended, string(c.State.ID))
-		}
-		root, rest := rootOf(c)
+		root, _ := rootOf(c)
 		if c.Before == 0 {
 			row, err := created(c, root)
 			if err != nil {
@@ -103,6 +156,43 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 		} else if err := b.update(ctx, c, root); err != nil {
 			return err
 		}
+		lines = append(lines, logRows(c)...)
+		messages = append(messages, c.Outbox...)
+	}
+	return errors.Join(
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "sagas", Columns: sagaColumns()}, creates),
+		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_log", Columns: logColumns()}, lines),
+		b.append(ctx, messages),
+	)
+}
+
+// sagaColumns are the columns of a new instance.
+func sagaColumns() []string {
+	return []string{
+		"id", "definition", "hash", "saga_key", "status", "live", "version", "flags", "stuck", "reason", "actions",
+		"started_at", "updated_at", "nodes", "data", "wake_at",
+	}
+}
+
+func logColumns() []string {
+	return []string{"saga_id", "version", "line", "at", "kind", "node", "direction", "attempt", "detail"}
+}
+
+// hasMore says that a change is of more than an instance, its log and its messages, which few are.
+func hasMore(c coordinator.Change) bool {
+	_, items := rootOf(c)
+	return len(items) > 0 || len(c.Audit) > 0 || len(c.Expect) > 0 || len(c.Answered) > 0 || c.Forget
+}
+
+// more writes what only some changes have, kind by kind.
+func (b *batch) more(ctx context.Context, changes []coordinator.Change) error {
+	var items, actions [][]any
+	var ended []string
+	for _, c := range changes {
+		if c.State.Status.Terminal() {
+			ended = append(ended, string(c.State.ID))
+		}
+		_, rest := rootOf(c)
 		for i, r := range rest {
 			if r.Data == nil {
 				if err := b.updateItem(ctx, c.State.ID, r); err != nil {
@@ -117,28 +207,18 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 			// The version orders items by creation: those of one transition by their place in it.
 			items = append(items, []any{string(c.State.ID), r.Key, c.State.Version<<20 + int64(i), nodes, r.Data, toWake(r.Wake)})
 		}
-		lines = append(lines, logRows(c)...)
 		actions = append(actions, auditRows(c)...)
-		messages = append(messages, c.Outbox...)
 	}
 	return errors.Join(
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "sagas", Columns: []string{
-			"id", "definition", "hash", "saga_key", "status", "live", "version", "flags", "stuck", "reason", "actions",
-			"started_at", "updated_at", "nodes", "data", "wake_at",
-		}}, creates),
 		b.dialect.Rows(ctx, b.tx, sqldb.Insert{
 			Table: b.prefix + "saga_items", Columns: []string{"saga_id", "item", "seq", "nodes", "data", "wake_at"},
 			Suffix: b.dialect.Upsert([]string{"saga_id", "item"}, []string{"nodes", "data", "wake_at"}),
 		}, items),
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_log", Columns: []string{
-			"saga_id", "version", "line", "at", "kind", "node", "direction", "attempt", "detail",
-		}}, lines),
 		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_audit", Columns: []string{
 			"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
 		}}, actions),
 		b.quiet(ctx, ended),
 		b.expect(ctx, changes),
-		b.append(ctx, messages),
 	)
 }
 

@@ -40,7 +40,9 @@ type Store struct {
 	dialect sqldb.Dialect
 	prefix  string
 	outbox  *sqlmsg.Store
-	tx      sqlx.ExtContext // of a view made by Within; else nil
+	// statement commits instances where the database takes arrays.
+	statement string
+	tx        sqlx.ExtContext // of a view made by Within; else nil
 }
 
 var (
@@ -57,7 +59,14 @@ func New(db *sqlmsg.DB, config Config) (*Store, error) {
 	if err := sqldb.ValidPrefix(config.TablePrefix); err != nil {
 		return nil, fmt.Errorf("%w: TablePrefix: %w", ErrConfig, err)
 	}
-	return &Store{db: db, dialect: db.Dialect(), prefix: config.TablePrefix, outbox: config.Outbox}, nil
+	s := &Store{db: db, dialect: db.Dialect(), prefix: config.TablePrefix, outbox: config.Outbox}
+	if s.dialect.Arrays {
+		var err error
+		if s.statement, err = s.commitStatement(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Migrate makes or updates the store's tables, but not the outbox's. Several processes may do so at once.

@@ -1,0 +1,107 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// unnested inserts all rows with one statement, whose text is the same for any number of them.
+func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, head, expressions string, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	args, err := Columns(rows, len(in.Columns))
+	if err != nil {
+		return fmt.Errorf("sqldb: insert into %s: %w", in.Table, err)
+	}
+	types := make([]string, len(args))
+	for i, column := range args {
+		types[i] = arrayType(column)
+	}
+	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types...) + " ORDER BY n"
+	if in.Suffix != "" {
+		query += " " + in.Suffix
+	}
+	_, err = tx.ExecContext(ctx, query, args...)
+	return err
+}
+
+// Unnest is a table "u" of array parameters, the first of which has the number from, for a FROM clause: its columns are c0, c1 and so on, of the
+// named types, and the row's number n.
+func Unnest(from int, types ...string) string {
+	params := make([]string, len(types))
+	for i, t := range types {
+		params[i] = "$" + strconv.Itoa(from+i) + "::" + t + "[]"
+	}
+	return "unnest(" + strings.Join(params, ", ") + ") WITH ORDINALITY AS u(" + names(0, len(types)) + ", n)"
+}
+
+func names(from, to int) string {
+	all := make([]string, 0, to-from)
+	for i := from; i < to; i++ {
+		all = append(all, "c"+strconv.Itoa(i))
+	}
+	return strings.Join(all, ", ")
+}
+
+func arrayType(column any) string {
+	switch column.(type) {
+	case []string:
+		return "text"
+	case [][]byte:
+		return "bytea"
+	default:
+		return "bigint"
+	}
+}
+
+// Columns returns rows of n values as n arrays, each of the type of its first row's value: texts, bytes, numbers, or pointers to numbers, which may be nil.
+func Columns(rows [][]any, n int) ([]any, error) {
+	columns := make([]any, n)
+	for i := range columns {
+		var err error
+		if columns[i], err = column(rows, i); err != nil {
+			return nil, err
+		}
+	}
+	return columns, nil
+}
+
+func column(rows [][]any, i int) (any, error) {
+	if len(rows) == 0 {
+		return []string{}, nil
+	}
+	switch rows[0][i].(type) {
+	case string:
+		return valuesOf[string](rows, i)
+	case []byte:
+		return valuesOf[[]byte](rows, i)
+	case *int64:
+		return valuesOf[*int64](rows, i)
+	case int64:
+		return valuesOf[int64](rows, i)
+	case int:
+		return valuesOf[int](rows, i)
+	default:
+		return nil, fmt.Errorf("a %T cannot be in an array", rows[0][i])
+	}
+}
+
+func valuesOf[T any](rows [][]any, i int) ([]T, error) {
+	values := make([]T, len(rows))
+	for at, row := range rows {
+		if i >= len(row) {
+			return nil, fmt.Errorf("a row of %d values", len(row))
+		}
+		v, ok := row[i].(T)
+		if !ok {
+			return nil, fmt.Errorf("a %T in a column of %T", row[i], v)
+		}
+		values[at] = v
+	}
+	return values, nil
+}
