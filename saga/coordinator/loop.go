@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -28,20 +27,33 @@ func (c *Coordinator) loop(ctx context.Context, pauses []Pause) {
 	defer close(c.closed)
 	now := c.cfg.Now()
 	// Look at once: an earlier run may have left something due.
-	l := &loop{c: c, wake: now, adopt: now.Add(c.cfg.Recheck), unusable: map[string]bool{}}
+	l := &loop{
+		c: c, wake: now, adopt: now.Add(c.cfg.Recheck), unusable: map[string]bool{},
+		flying: map[saga.ID]struct{}{}, landed: make(chan *flight, maxFlights),
+	}
 	l.pausing.all = pauses
 	work := context.WithoutCancel(ctx) // what was taken is finished
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		timer.Reset(l.sleep())
+		requests, due := c.requests, timer.C
+		if l.flights == maxFlights { // what comes meanwhile makes the next batch larger
+			requests, due = nil, nil
+		}
 		select {
 		case <-ctx.Done():
+			l.landAll(work)
 			l.abandon()
 			return
-		case requests := <-c.requests:
+		case f := <-l.landed:
+			l.land(work, f)
+		case requests := <-requests:
 			l.take(requests)
-		case <-timer.C:
+		case <-due:
+		}
+		if l.flights == maxFlights {
+			continue
 		}
 		l.gather()
 		if err := l.refreshPauses(work); err != nil {
@@ -74,6 +86,12 @@ type loop struct {
 	// failures counts the batches since one went well.
 	failures int
 	pausing  pausing
+
+	// flights counts the batches that are being committed, flying are their instances, and waiting are requests for these.
+	flights int
+	flying  map[saga.ID]struct{}
+	waiting []*request
+	landed  chan *flight
 }
 
 func (l *loop) sleep() time.Duration {
@@ -173,138 +191,11 @@ func (l *loop) wakeAt(t time.Time) {
 	}
 }
 
-// process decides the batch, commits it, and only then sends, answers and observes.
-func (l *loop) process(ctx context.Context) {
-	batch := l.batch
-	l.batch = nil
-	err := l.attempt(ctx, batch)
-	if err == nil {
-		l.failures = 0
-		return
-	}
-	l.c.relay.Wake() // the commit may have taken effect all the same
-	some := l.isolate(ctx, batch, err)
-	// Ticks come again, soon but not at once; while everything fails, less and less often.
-	now := l.c.cfg.Now()
-	pause := min(failurePause<<min(l.failures, 6), failurePauseMax)
-	l.failures++
-	rest := pause
-	if some {
-		rest = failurePause
-	}
-	l.rest(rest)
-	l.wakeAt(now.Add(pause))
-}
-
 // rest leaves due records alone for so long.
 func (l *loop) rest(pause time.Duration) {
 	if until := l.c.cfg.Now().Add(pause); l.wake.Before(until) {
 		l.wake = until
 	}
-}
-
-// attempt does all of the batch or returns why nothing of it was done.
-func (l *loop) attempt(ctx context.Context, batch []*request) error {
-	found, err := l.c.find(ctx, batch)
-	if err != nil {
-		return err
-	}
-	transits, err := l.c.decideAll(ctx, found.inputs, l.pausing.all)
-	if err != nil {
-		return err
-	}
-	conflicts, err := l.commit(ctx, transits)
-	if err != nil {
-		return err
-	}
-	stale := map[saga.ID]bool{}
-	for _, id := range conflicts {
-		stale[id] = true
-		l.c.hot.drop(id)
-	}
-	for _, t := range transits {
-		again := t.later
-		if stale[t.id] {
-			again = slices.Concat(t.requests, t.later)
-			for _, r := range again {
-				r.fresh = false
-			}
-		} else {
-			l.done(t)
-		}
-		for _, r := range again {
-			l.carry = append(l.carry, r.request)
-		}
-	}
-	l.carry = append(l.carry, found.repeated...)
-	for _, r := range found.unclaimed {
-		if r.event.awaitedNow(transits) {
-			l.carry = append(l.carry, r)
-			continue
-		}
-		r.answer(saga.State{}, nil) // it is nobody's
-	}
-	return nil
-}
-
-// isolate tries each instance of a batch that failed alone, so that one that the store will never take does not stop all
-// others; it reports whether some went well.
-func (l *loop) isolate(ctx context.Context, batch []*request, err error) (some bool) {
-	groups := byInstance(batch)
-	if _, _, down := l.c.cfg.Store.Due(ctx, DueQuery{Now: l.c.cfg.Now(), Limit: 1}); down != nil || len(groups) == 1 {
-		l.fail(ctx, batch, err)
-		return false
-	}
-	spoiled := 0
-	for _, group := range groups {
-		if spoiled < maxSpoiled {
-			if err = l.attempt(ctx, group); err == nil {
-				some = true
-				continue
-			}
-			spoiled++
-		}
-		l.fail(ctx, group, err)
-	}
-	return some
-}
-
-func byInstance(batch []*request) [][]*request {
-	places := map[saga.ID]int{}
-	var groups [][]*request
-	for _, r := range batch {
-		at, known := places[r.id]
-		if !known {
-			at = len(groups)
-			places[r.id] = at
-			groups = append(groups, nil)
-		}
-		groups[at] = append(groups[at], r)
-	}
-	return groups
-}
-
-func (l *loop) fail(ctx context.Context, batch []*request, err error) {
-	if len(batch) == 0 {
-		return
-	}
-	l.c.cfg.Logger.ErrorContext(ctx, "coordinator: commit", "error", err, "saga", batch[0].id, "inputs", len(batch))
-	for _, r := range batch {
-		r.answer(saga.State{}, err)
-	}
-}
-
-func (l *loop) commit(ctx context.Context, transits []*transit) ([]saga.ID, error) {
-	var changes []Change
-	for _, t := range transits {
-		if t.changed() {
-			changes = append(changes, t.change())
-		}
-	}
-	if len(changes) == 0 {
-		return nil, nil
-	}
-	return l.c.cfg.Store.Commit(ctx, changes)
 }
 
 // done carries out what was committed.

@@ -22,6 +22,7 @@ type transit struct {
 	matched  bool
 	known    bool // there is a state
 	guessed  bool // the state is not from the store; see [hot]
+	doubted  bool // the store is asked whether the guess was right
 	pauses   []Pause
 	before   saga.State
 	state    saga.State
@@ -89,7 +90,7 @@ func (c *Coordinator) decideAll(ctx context.Context, batch []*request, pauses []
 			case len(keys) > 0:
 				needs[id] = keys
 			case t.guessed && !t.moved():
-				t.guessed = false
+				t.guessed, t.doubted = false, true
 				needs[id] = []string{""}
 			}
 		}
@@ -140,6 +141,10 @@ func (c *Coordinator) load(ctx context.Context, byID map[saga.ID]*transit, wants
 		}
 		if loaded.Version != t.before.Version { // it moved on meanwhile: begin anew
 			t.restart(loaded)
+			continue
+		}
+		if t.doubted { // it was right
+			t.doubted = false
 			continue
 		}
 		if err := t.merge(loaded, keys); err != nil {
