@@ -16,7 +16,7 @@ import (
 )
 
 // limits measures what the machine can do at all, in the same run: single rows in a commit each, and many rows in one.
-func (s settings) limits(ctx context.Context, name string) error {
+func (s settings) limits(ctx context.Context, name string, server *postgres) error {
 	if name == "postgres" {
 		if err := s.fsyncs(ctx); err != nil {
 			return err
@@ -63,12 +63,19 @@ func (s settings) limits(ctx context.Context, name string) error {
 		return err
 	}
 	s.figure("limit.autocommits_per_s.postgres", rate, "1/s")
+	before, err := readUsage(server)
+	if err != nil {
+		return err
+	}
 	rate, err = s.rate(ctx, clients, func() error {
 		var one int
 		return db.Reader().GetContext(ctx, &one, "SELECT 1")
 	})
 	s.figure("limit.round_trips_per_s.postgres", rate, "1/s")
-	return err
+	after, fault := readUsage(server)
+	spent := after.self - before.self + after.server - before.server
+	s.figure("limit.cpu_us_per_round_trip.postgres", spent.Seconds()*1e6/(rate*after.at.Sub(before.at).Seconds()), "us")
+	return errors.Join(err, fault)
 }
 
 // inserter returns a transaction that inserts so many rows of 300 bytes with one statement.

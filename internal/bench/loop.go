@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,7 +196,11 @@ func startProfile(path string) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		return file.Close()
+		allocations, err := os.Create(strings.TrimSuffix(path, ".cpu") + ".allocs")
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		return errors.Join(file.Close(), pprof.Lookup("allocs").WriteTo(allocations, 0), allocations.Close())
 	}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type settings struct {
 	dir        string
 	url        string
 	profile    string
+	gc         int
 	statements bool
 	history    int
 	inFlight   int
@@ -39,6 +41,7 @@ func main() {
 	defer stop()
 	s, err := parse(os.Args[1:])
 	if err == nil {
+		debug.SetGCPercent(s.gc)
 		err = s.run(ctx)
 	}
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -58,6 +61,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.dir, "dir", "", "where databases are made, on the disk to be measured; empty is the directory for temporary files")
 	flags.StringVar(&s.url, "postgres", "", "a PostgreSQL to use, of which the CPU is not counted; empty starts one from the installed programs")
 	flags.StringVar(&s.profile, "profile", "", "a directory for a CPU profile of each measurement")
+	flags.IntVar(&s.gc, "gc", 400, "what GOGC is: a heap as small as this program's is collected all the time otherwise")
 	flags.BoolVar(&s.statements, "statements", false, "print the statements that PostgreSQL ran, which costs some CPU")
 	flags.IntVar(&s.history, "history", 1_000_000, "how many finished sagas the tables of the measurement with history hold")
 	flags.IntVar(&s.inFlight, "in-flight", 100_000, "how many sagas are begun at the same time to measure memory")
@@ -124,8 +128,8 @@ type measurement struct {
 func (s settings) measurements() []measurement {
 	var all []measurement
 	for _, db := range []string{"postgres", "sqlite"} {
-		all = append(all, measurement{"limits." + db, db == "postgres", func(ctx context.Context, s settings, _ *postgres) error {
-			return s.limits(ctx, db)
+		all = append(all, measurement{"limits." + db, db == "postgres", func(ctx context.Context, s settings, server *postgres) error {
+			return s.limits(ctx, db, server)
 		}})
 		for _, w := range []workload{
 			{name: db, outstanding: 64},

@@ -79,11 +79,16 @@ func (s *Store) inOneStatement(ctx context.Context, tx sqlx.QueryerContext, chan
 // arrays are the parameters of the commit's statement. They are in the order of the ids, in which instances are held, so that two commits do not wait for each
 // other.
 func (s *Store) arrays(changes []coordinator.Change) ([]any, error) {
-	changes = slices.SortedFunc(slices.Values(changes), func(x, y coordinator.Change) int { return cmp.Compare(x.State.ID, y.State.ID) })
+	order := make([]*coordinator.Change, len(changes))
+	for i := range changes {
+		order[i] = &changes[i]
+	}
+	slices.SortFunc(order, func(x, y *coordinator.Change) int { return cmp.Compare(x.State.ID, y.State.ID) })
 	var updates, creates, lines [][]any
 	var senders, ended []string
 	var messages []messaging.Message
-	for _, c := range changes {
+	for _, ordered := range order {
+		c := *ordered
 		root, _ := rootOf(c)
 		if c.Before == 0 {
 			row, err := created(c, root)
