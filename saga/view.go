@@ -88,12 +88,21 @@ func compareItems(a, b string) int {
 	return len(a) - len(b)
 }
 
+// sameNode compares as reflect.DeepEqual does, which costs a transition more than deciding it.
+func sameNode(a, b NodeState) bool {
+	return a.Phase == b.Phase && a.Attempt == b.Attempt && a.Epoch == b.Epoch && a.Due == b.Due && a.Again == b.Again && a.Stuck == b.Stuck &&
+		a.Reason == b.Reason && a.Unanswered == b.Unanswered && a.Late == b.Late && a.Taken == b.Taken && a.Resting == b.Resting &&
+		bytes.Equal(a.Signal, b.Signal) && (a.Fan == b.Fan || a.Fan != nil && b.Fan != nil && *a.Fan == *b.Fan) &&
+		slices.EqualFunc(a.Early, b.Early, func(x, y EarlyReply) bool { return reflect.DeepEqual(x, y) }) &&
+		slices.EqualFunc(a.Kept, b.Kept, func(x, y KeptSignal) bool { return x.Node == y.Node && bytes.Equal(x.Event, y.Event) })
+}
+
 // Changed returns the records of after that differ from before's, the root's included, in a stable order. Data that did
 // not change is nil. It tells a store what to write.
 func Changed(before, after State) []Record {
 	var changed []Record
 	add := func(old Record, existed bool, r Record) {
-		if existed && old.Wake.Equal(r.Wake) && bytes.Equal(old.Data, r.Data) && reflect.DeepEqual(old.Nodes, r.Nodes) {
+		if existed && old.Wake.Equal(r.Wake) && bytes.Equal(old.Data, r.Data) && slices.EqualFunc(old.Nodes, r.Nodes, sameNode) {
 			return
 		}
 		if existed && bytes.Equal(old.Data, r.Data) {

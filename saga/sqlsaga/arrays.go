@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,70 +17,102 @@ import (
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
-// Where the parameters of each part of the commit's statement begin, and the types of their arrays.
+// The parts of a commit's statement, which has those that there is something for.
 const (
-	firstUpdate = 1
-	updateTypes = "text bigint text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
-	firstCreate = firstUpdate + 14
-	createTypes = "text text text text text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
-	firstLog    = firstCreate + 16
-	logTypes    = "text bigint bigint bigint text text text bigint text"
-	firstOutbox = firstLog + 9
-	outboxTypes = "text text text text text text bytea"
-	ended       = "$47::text[]"
+	withUpdates = 1 << iota
+	withCreates
+	withOutbox
+	withEnded
+	allParts = withUpdates | withCreates | withOutbox | withEnded
 )
 
-func unnest(from int, types string) string { return sqldb.Unnest(from, strings.Fields(types)...) }
+// The types of the arrays of each part.
+const (
+	updateTypes = "text bigint text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
+	createTypes = "text text text text text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
+	logTypes    = "text bigint bigint bigint text text text bigint text"
+	outboxTypes = "text text text text text text bytea"
+)
 
-// commitStatement is the one statement that commits any number of instances with their log and their messages: those of instances that are not
-// at the expected version are left out, and the ids of these are its result. A lateral subquery finds each instance by the index, also while the
-// database has no statistics of a young table.
-func (s *Store) commitStatement() (string, error) {
+func columnsOf(types string) int { return len(strings.Fields(types)) }
+
+// commitStatements are the statements that commit any number of instances with their log and their messages, by the parts that they have. What is of
+// instances that are not at the expected version is left out, and the ids of these are the result. A lateral subquery finds each instance by the
+// index, also while the database has no statistics of a young table.
+func (s *Store) commitStatements() ([allParts + 1]string, error) {
+	var all [allParts + 1]string
 	outbox, _, err := s.outbox.Insert(nil)
-	if err != nil {
-		return "", err
+	for parts := range all {
+		all[parts] = s.query(commitStatement(parts, outbox))
 	}
-	return s.query(`WITH updated AS (
+	return all, err
+}
+
+func commitStatement(parts int, outbox sqldb.Insert) string {
+	next := 1
+	rows := func(types string) string {
+		from := next
+		next += columnsOf(types)
+		return sqldb.Unnest(from, strings.Fields(types)...)
+	}
+	var with, fresh, ids []string
+	add := func(part int, text func() string) {
+		if parts&part == part {
+			with = append(with, text())
+		}
+	}
+	add(withUpdates, func() string {
+		ids, fresh = append(ids, fmt.Sprintf("$%d::text[]", next)), append(fresh, "SELECT id FROM updated")
+		return `updated AS (
 	UPDATE {sagas} s SET status = u.c2, live = u.c3, version = u.c4, flags = u.c5, stuck = u.c6, reason = u.c7, actions = u.c8,
 		started_at = u.c9, updated_at = u.c10, nodes = COALESCE(u.c11, s.nodes), data = COALESCE(u.c12, s.data),
 		wake_at = CASE WHEN u.c11 IS NULL THEN s.wake_at ELSE u.c13 END
-	FROM ` + unnest(firstUpdate, updateTypes) + `
+	FROM ` + rows(updateTypes) + `
 	CROSS JOIN LATERAL (SELECT ctid FROM {sagas} WHERE id = u.c0 AND version = u.c1 LIMIT 1 FOR UPDATE) AS held
-	WHERE s.ctid = held.ctid RETURNING s.id
-), created AS (
+	WHERE s.ctid = held.ctid RETURNING s.id)`
+	})
+	add(withCreates, func() string {
+		ids, fresh = append(ids, fmt.Sprintf("$%d::text[]", next)), append(fresh, "SELECT id FROM created")
+		return `created AS (
 	INSERT INTO {sagas} (` + strings.Join(sagaColumns(), ", ") + `)
 	SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15
-	FROM ` + unnest(firstCreate, createTypes) + ` ORDER BY n ON CONFLICT (id) DO NOTHING RETURNING id
-), fresh AS (
-	SELECT id FROM updated UNION ALL SELECT id FROM created
-), logged AS (
-	INSERT INTO {log} (` + strings.Join(logColumns(), ", ") + `)
-	SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM ` + unnest(firstLog, logTypes) + ` WHERE c0 IN (SELECT id FROM fresh)
-), sent AS (
+	FROM ` + rows(createTypes) + ` ORDER BY n ON CONFLICT (id) DO NOTHING RETURNING id)`
+	})
+	if len(ids) == 0 {
+		return ""
+	}
+	with = append(with, "fresh AS ("+strings.Join(fresh, " UNION ALL ")+")", `logged AS (
+	INSERT INTO {log} (`+strings.Join(logColumns(), ", ")+`)
+	SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM `+rows(logTypes)+` WHERE c0 IN (SELECT id FROM fresh))`)
+	add(withOutbox, func() string {
+		return `sent AS (
 	INSERT INTO ` + outbox.Table + ` (` + strings.Join(outbox.Columns, ", ") + `)
-	SELECT c1, c2, c3, c4, c5, c6 FROM ` + unnest(firstOutbox, outboxTypes) + ` WHERE c0 IN (SELECT id FROM fresh) ORDER BY n ` + outbox.Suffix + `
-), quieted AS (
-	UPDATE {items} i SET wake_at = NULL FROM unnest(` + ended + `) AS e(id)
-	CROSS JOIN LATERAL (SELECT ctid FROM {items} WHERE saga_id = e.id AND wake_at IS NOT NULL OFFSET 0) AS awake
-	WHERE i.ctid = awake.ctid AND e.id IN (SELECT id FROM fresh)
-)
-SELECT id FROM unnest($1::text[] || $15::text[]) AS id WHERE id NOT IN (SELECT id FROM fresh)`), nil
+	SELECT c1, c2, c3, c4, c5, c6 FROM ` + rows(outboxTypes) + ` WHERE c0 IN (SELECT id FROM fresh) ORDER BY n ` + outbox.Suffix + ")"
+	})
+	add(withEnded, func() string {
+		return `quieted AS (
+	UPDATE {items} i SET wake_at = NULL FROM ` + rows("text") + `
+	CROSS JOIN LATERAL (SELECT ctid FROM {items} WHERE saga_id = u.c0 AND wake_at IS NOT NULL OFFSET 0) AS awake
+	WHERE i.ctid = awake.ctid AND u.c0 IN (SELECT id FROM fresh))`
+	})
+	return "WITH " + strings.Join(with, ", ") + `
+SELECT id FROM unnest(` + strings.Join(ids, " || ") + `) AS id WHERE id NOT IN (SELECT id FROM fresh)`
 }
 
 // inOneStatement commits the changes, each once, on a database that takes arrays. It returns the ids of those whose instance was not at the
 // expected version.
 func (s *Store) inOneStatement(ctx context.Context, tx sqlx.QueryerContext, changes []coordinator.Change) (stale []saga.ID, err error) {
-	args, err := s.arrays(changes)
-	if err != nil {
+	parts, args, err := s.arrays(changes)
+	if err != nil || len(changes) == 0 {
 		return nil, err
 	}
-	err = sqlx.SelectContext(ctx, tx, &stale, s.statement, args...)
+	err = sqlx.SelectContext(ctx, tx, &stale, s.statements[parts], args...)
 	return stale, err
 }
 
-// arrays are the parameters of the commit's statement. They are in the order of the ids, in which instances are held, so that two commits do not wait for each
-// other.
-func (s *Store) arrays(changes []coordinator.Change) ([]any, error) {
+// arrays are the parts of the commit's statement and its parameters. They are in the order of the ids, in which instances are held, so that two commits
+// do not wait for each other.
+func (s *Store) arrays(changes []coordinator.Change) (parts int, args []any, err error) {
 	order := make([]*coordinator.Change, len(changes))
 	for i := range changes {
 		order[i] = &changes[i]
@@ -90,19 +124,15 @@ func (s *Store) arrays(changes []coordinator.Change) ([]any, error) {
 	for _, ordered := range order {
 		c := *ordered
 		root, _ := rootOf(c)
+		rowOf, rows := updated, &updates
 		if c.Before == 0 {
-			row, err := created(c, root)
-			if err != nil {
-				return nil, err
-			}
-			creates = append(creates, row)
-		} else {
-			row, err := updated(c, root)
-			if err != nil {
-				return nil, err
-			}
-			updates = append(updates, row)
+			rowOf, rows = created, &creates
 		}
+		row, err := rowOf(c, root)
+		if err != nil {
+			return 0, nil, err
+		}
+		*rows = append(*rows, row)
 		if c.State.Status.Terminal() {
 			ended = append(ended, string(c.State.ID))
 		}
@@ -114,21 +144,27 @@ func (s *Store) arrays(changes []coordinator.Change) ([]any, error) {
 	}
 	_, outbox, err := s.outbox.Insert(messages)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	args := make([]any, 0, firstOutbox+8)
-	for _, part := range []struct {
-		rows [][]any
-		n    int
-	}{{updates, firstCreate - firstUpdate}, {creates, firstLog - firstCreate}, {lines, firstOutbox - firstLog}} {
-		columns, err := sqldb.Columns(part.rows, part.n)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, columns...)
+	add := func(part int, rows [][]any, n int) {
+		columns, fault := sqldb.Columns(rows, n)
+		parts, args, err = parts|part, append(args, columns...), errors.Join(err, fault)
 	}
-	columns, err := sqldb.Columns(outbox, len(strings.Fields(outboxTypes))-1)
-	return append(append(append(args, senders), columns...), ended), err
+	if len(updates) > 0 {
+		add(withUpdates, updates, columnsOf(updateTypes))
+	}
+	if len(creates) > 0 {
+		add(withCreates, creates, columnsOf(createTypes))
+	}
+	add(0, lines, columnsOf(logTypes))
+	if len(messages) > 0 {
+		args = append(args, senders)
+		add(withOutbox, outbox, columnsOf(outboxTypes)-1)
+	}
+	if len(ended) > 0 {
+		parts, args = parts|withEnded, append(args, ended)
+	}
+	return parts, args, err
 }
 
 // updated is the row of an instance that changed: no nodes and no data stand for those that are stored.

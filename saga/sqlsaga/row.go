@@ -60,10 +60,14 @@ func (r sagaRow) state() (saga.State, error) {
 // header returns the values of the columns from status to updated_at, live included, in the order of the update.
 func header(s saga.State) ([]any, error) {
 	flags := 0
-	for bit, set := range map[int]bool{flagReversing: s.Reversing, flagPivoted: s.Pivoted, flagOrphaned: s.Orphaned} {
-		if set {
-			flags |= bit
-		}
+	if s.Reversing {
+		flags |= flagReversing
+	}
+	if s.Pivoted {
+		flags |= flagPivoted
+	}
+	if s.Orphaned {
+		flags |= flagOrphaned
 	}
 	live := 1
 	if s.Status.Terminal() || s.Orphaned {

@@ -40,9 +40,9 @@ type Store struct {
 	dialect sqldb.Dialect
 	prefix  string
 	outbox  *sqlmsg.Store
-	// statement commits instances where the database takes arrays.
-	statement string
-	tx        sqlx.ExtContext // of a view made by Within; else nil
+	// statements commit instances where the database takes arrays; see commitStatements.
+	statements [allParts + 1]string
+	tx         sqlx.ExtContext // of a view made by Within; else nil
 }
 
 var (
@@ -62,7 +62,7 @@ func New(db *sqlmsg.DB, config Config) (*Store, error) {
 	s := &Store{db: db, dialect: db.Dialect(), prefix: config.TablePrefix, outbox: config.Outbox}
 	if s.dialect.Arrays {
 		var err error
-		if s.statement, err = s.commitStatement(); err != nil {
+		if s.statements, err = s.commitStatements(); err != nil {
 			return nil, err
 		}
 	}
