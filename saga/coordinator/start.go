@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -124,8 +125,12 @@ func (c *Coordinator) Act(ctx context.Context, id saga.ID, act saga.Act) (saga.S
 	return c.do(ctx, id, nil, act)
 }
 
-// awaitPoll is how often [Coordinator.Await] looks for what another process did.
-const awaitPoll = time.Second
+const (
+	// awaitPoll is how often [Coordinator.Await] looks for what another process did.
+	awaitPoll = time.Second
+	// awaitGlance is when it does so first, if it has not looked at all.
+	awaitGlance = 50 * time.Millisecond
+)
 
 // Await waits until the instance is terminal or parked and returns it, with its data, without items. Treat it as read-only.
 // Unknown: [saga.ErrNotFound]. When ctx ends, it returns the instance as it was seen last. Once the coordinator does not run any more, for one that is under way: [ErrClosed].
@@ -133,6 +138,10 @@ func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error)
 	rested, forget := c.waiters.add(id)
 	defer forget()
 	s, known := c.hot.get(id)
+	pause := awaitPoll
+	if known { // unless another process has taken it on
+		pause = awaitGlance
+	}
 	select {
 	case <-c.closed:
 		known = false // others go on
@@ -153,7 +162,8 @@ func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error)
 		case s.Status.Terminal() || s.Status == saga.Parked:
 			return s, nil
 		}
-		poll := time.NewTimer(awaitPoll)
+		poll := time.NewTimer(pause)
+		pause = awaitPoll
 		select {
 		case s = <-rested:
 			if s.Root.Data != nil { // else the transition did without it
@@ -170,5 +180,46 @@ func (c *Coordinator) Await(ctx context.Context, id saga.ID) (saga.State, error)
 			return s, ctx.Err()
 		}
 		poll.Stop()
+	}
+}
+
+// waiters are those who wait for an instance to come to rest.
+type waiters struct {
+	mu  sync.Mutex
+	all map[saga.ID]map[chan saga.State]struct{}
+}
+
+// add returns a channel that gets the instance whenever it has come to rest.
+func (w *waiters) add(id saga.ID) (rested <-chan saga.State, forget func()) {
+	ch := make(chan saga.State, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all == nil {
+		w.all = map[saga.ID]map[chan saga.State]struct{}{}
+	}
+	if w.all[id] == nil {
+		w.all[id] = map[chan saga.State]struct{}{}
+	}
+	w.all[id][ch] = struct{}{}
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.all[id], ch)
+		if len(w.all[id]) == 0 {
+			delete(w.all, id)
+		}
+	}
+}
+
+// tell gives the instance to all that wait for it. A state that was not looked at yet gives way to the new one.
+func (w *waiters) tell(s saga.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.all[s.ID] {
+		select {
+		case <-ch:
+		default:
+		}
+		ch <- s // only tell sends, and it holds the lock
 	}
 }
