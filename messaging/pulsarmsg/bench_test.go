@@ -3,11 +3,14 @@ package pulsarmsg_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +20,6 @@ import (
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/avromsg"
-	"github.com/alpespartners/alpespartners/messaging/pulsarmsg"
 )
 
 // booked is a message of 300 bytes.
@@ -34,65 +36,115 @@ func newBooked(i int) booked {
 	return booked{Seat: "12A", Price: int64(i), Note: &note}
 }
 
-// traffic publishes n messages, with so many at a time whose outcome is open, and returns when all are consumed and acknowledged.
-type traffic func(b *testing.B, n, outstanding int)
+// side is one of the two that are compared.
+type side struct {
+	name string
+	// send publishes the i-th message and calls done once, when the broker has confirmed it.
+	send func(i int, done func(error))
+	// received is called with the number of messages that were received, decoded and acknowledged.
+	received func(n int)
+}
 
-// BenchmarkThroughput compares typed messages through this module's packages with bytes through the bare client, in turns, on the same broker:
-// ratio is the median of ours/bare.
-func BenchmarkThroughput(b *testing.B) {
+// rounds is how often each side has its turn; the figures are medians.
+const rounds = 9
+
+// BenchmarkFigures compares typed messages through this module's packages, with IDs, schemas, and a router, with the same bytes through the bare client. Both
+// confirm each message and acknowledge each. They take turns on one broker, and each turn is a ratio of its own, so that what else the
+// machine does weighs on both. A figure is a line "figure NAME VALUE UNIT".
+func BenchmarkFigures(b *testing.B) {
 	s := newServer(b)
 	for _, keys := range []int{0, 100} {
 		for _, outstanding := range []int{64, 1000} {
 			b.Run(fmt.Sprintf("keys=%d/outstanding=%d", keys, outstanding), func(b *testing.B) {
+				sides := []*side{newTyped(b, s, keys), newBare(b, s, keys, 0), newBare(b, s, keys, time.Millisecond)}
 				n := 40 * outstanding
-				bare, typed := bareLoad(b, s, keys), typedLoad(b, s, keys)
-				bare(b, outstanding, outstanding)
-				typed(b, outstanding, outstanding)
-				var ratios []float64
-				var total [2]measured
-				for b.Loop() {
-					var rates [2]float64
-					for i, l := range []traffic{bare, typed} {
-						m := measure(func() { l(b, n, outstanding) })
-						rates[i] = float64(n) / m.took.Seconds()
-						total[i].add(m, n)
+				measured := make([][]measured, len(sides))
+				for _, one := range sides {
+					one.pass(b, n/4, outstanding)
+				}
+				for range rounds {
+					for i, one := range sides {
+						measured[i] = append(measured[i], one.pass(b, n, outstanding))
 					}
-					ratios = append(ratios, rates[1]/rates[0])
 				}
-				slices.Sort(ratios)
-				b.ReportMetric(0, "ns/op")
-				b.ReportMetric(ratios[len(ratios)/2], "ratio")
-				for i, who := range []string{"bare", "typed"} {
-					b.ReportMetric(float64(total[i].messages)/total[i].took.Seconds(), who+"-msg/s")
-					b.ReportMetric(float64(total[i].allocs)/float64(total[i].messages), who+"-allocs/msg")
-					b.ReportMetric(float64(total[i].bytes)/float64(total[i].messages), who+"-B/msg")
-				}
+				report(fmt.Sprintf("pulsar.keys%d.outstanding%d", keys, outstanding), sides, measured)
 			})
 		}
 	}
 }
 
-type measured struct {
-	took          time.Duration
-	allocs, bytes uint64
-	messages      int
-}
+// measured is one turn.
+type measured struct{ rate, published, allocs, bytes, cpu float64 }
 
-func (m *measured) add(other measured, messages int) {
-	m.took += other.took
-	m.allocs += other.allocs
-	m.bytes += other.bytes
-	m.messages += messages
-}
-
-func measure(f func()) measured {
+// pass publishes n messages, with so many at a time whose outcome is open, and returns when all are received.
+func (s *side) pass(b *testing.B, n, outstanding int) measured {
+	var left atomic.Int64
+	left.Store(int64(n))
+	all := make(chan struct{})
+	s.received = func(got int) {
+		if left.Add(-int64(got)) == 0 {
+			close(all)
+		}
+	}
+	room := make(chan struct{}, outstanding)
+	var confirmed sync.WaitGroup
+	confirmed.Add(n)
+	done := func(err error) {
+		if err != nil {
+			b.Error(err)
+		}
+		<-room
+		confirmed.Done()
+	}
+	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	begin := time.Now()
-	f()
+	cpu, begin := processTime(), time.Now()
+	for i := range n {
+		room <- struct{}{}
+		s.send(i, done)
+	}
+	confirmed.Wait()
+	published := time.Since(begin)
+	<-all
 	took := time.Since(begin)
+	cpu = processTime() - cpu
 	runtime.ReadMemStats(&after)
-	return measured{took: took, allocs: after.Mallocs - before.Mallocs, bytes: after.TotalAlloc - before.TotalAlloc}
+	count := float64(n)
+	return measured{
+		rate: count / took.Seconds(), published: count / published.Seconds(), cpu: float64(cpu.Microseconds()) / count,
+		allocs: float64(after.Mallocs-before.Mallocs) / count, bytes: float64(after.TotalAlloc-before.TotalAlloc) / count,
+	}
+}
+
+// report prints the medians of each side, and those of the ratios of its turns, in which the first side is compared with the others.
+func report(name string, sides []*side, all [][]measured) {
+	figure := func(what string, unit string, values []float64) {
+		slices.Sort(values)
+		fmt.Fprintf(os.Stdout, "figure %s %.4g %s\n", what, values[len(values)/2], unit)
+	}
+	for i, one := range sides {
+		pick := func(f func(measured) float64) []float64 {
+			values := make([]float64, 0, rounds)
+			for _, m := range all[i] {
+				values = append(values, f(m))
+			}
+			return values
+		}
+		figure(name+"."+one.name, "msg/s", pick(func(m measured) float64 { return m.rate }))
+		figure(name+"."+one.name+".published", "msg/s", pick(func(m measured) float64 { return m.published }))
+		figure(name+"."+one.name+".cpu", "us/msg", pick(func(m measured) float64 { return m.cpu }))
+		figure(name+"."+one.name+".allocations", "allocs/msg", pick(func(m measured) float64 { return m.allocs }))
+		figure(name+"."+one.name+".allocated", "B/msg", pick(func(m measured) float64 { return m.bytes }))
+		if i == 0 {
+			continue
+		}
+		var ratios []float64
+		for turn := range all[i] {
+			ratios = append(ratios, all[0][turn].rate/all[i][turn].rate)
+		}
+		figure("ratio."+name+"."+sides[0].name+"-to-"+one.name, "x", ratios)
+	}
 }
 
 func keyOf(i, keys int) string {
@@ -102,8 +154,12 @@ func keyOf(i, keys int) string {
 	return "key-" + strconv.Itoa(i%keys)
 }
 
-// bareLoad is the client alone, with its own defaults but for the batches' keys.
-func bareLoad(b *testing.B, s server, keys int) traffic {
+// newBare is the client alone, with its own defaults but for the batches' keys and, if not zero, their delay.
+func newBare(b *testing.B, s server, keys int, delay time.Duration) *side {
+	one := &side{name: "bare"}
+	if delay > 0 {
+		one.name += "-" + delay.String()
+	}
 	client, err := pulsar.NewClient(pulsar.ClientOptions{
 		URL: s.url, MetricsRegisterer: prometheus.NewRegistry(), Logger: pulsarlog.NewLoggerWithSlog(discard()),
 	})
@@ -111,65 +167,65 @@ func bareLoad(b *testing.B, s server, keys int) traffic {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.Close)
-	topic := topicName(b) + "-bare"
+	topic := s.full(topicName(b)) + one.name
 	consumer, err := client.Subscribe(pulsar.ConsumerOptions{Topic: topic, SubscriptionName: "s", Type: pulsar.KeyShared})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(consumer.Close)
 	builder := pulsar.DefaultBatchBuilder
 	if keys > 0 {
 		builder = pulsar.KeyBasedBatchBuilder
 	}
-	producer, err := client.CreateProducer(pulsar.ProducerOptions{Topic: topic, BatcherBuilderType: builder})
+	producer, err := client.CreateProducer(pulsar.ProducerOptions{Topic: topic, BatcherBuilderType: builder, BatchingMaxPublishDelay: delay, SendTimeout: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(producer.Close)
-	payload := []byte(strings.Repeat("x", 300))
-	return func(b *testing.B, n, outstanding int) {
-		ctx := b.Context()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for range n {
-				m, err := consumer.Receive(ctx)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				if err := consumer.Ack(m); err != nil {
-					b.Error(err)
-				}
-			}
-		}()
-		room := make(chan struct{}, outstanding)
-		for i := range n {
-			room <- struct{}{}
-			producer.SendAsync(ctx, &pulsar.ProducerMessage{Payload: payload, Key: keyOf(i, keys)}, func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
-				if err != nil {
-					b.Error(err)
-				}
-				<-room
-			})
-		}
-		<-done
+	schema, err := avromsg.ParseSchema(bookedSchema)
+	if err != nil {
+		b.Fatal(err)
 	}
+	payload, err := schema.Marshal(newBooked(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			m, err := consumer.Receive(ctx)
+			if err != nil {
+				return
+			}
+			if err := consumer.Ack(m); err != nil {
+				b.Error(err)
+			}
+			one.received(1)
+		}
+	}()
+	b.Cleanup(func() {
+		cancel()
+		<-ended
+		producer.Close()
+		consumer.Close()
+	})
+	one.send = func(i int, done func(error)) {
+		producer.SendAsync(ctx, &pulsar.ProducerMessage{Payload: payload, Key: keyOf(i, keys)}, func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+			done(err)
+		})
+	}
+	return one
 }
 
-// typedLoad is the codec, the driver and the router.
-func typedLoad(b *testing.B, s server, keys int) traffic {
-	topic := topicName(b) + "-typed"
+// newTyped is the codec, the driver and the router.
+func newTyped(b *testing.B, s server, keys int) *side {
+	one := &side{name: "typed"}
+	topic := topicName(b)
 	codec := newTestCodec(b, topic)
 	c := s.config(b)
 	c.Logger = discard()
 	c.Schemas = codec
-	broker, err := pulsarmsg.New(c)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var left atomic.Int64
-	done := make(chan struct{}, 1)
+	broker := open(b, c)
 	router, err := messaging.NewRouter(messaging.RouterConfig{Subscriber: broker, DeadLetters: messaging.DeadLetterTopic(broker), Logger: discard()})
 	if err != nil {
 		b.Fatal(err)
@@ -180,9 +236,7 @@ func typedLoad(b *testing.B, s server, keys int) traffic {
 				b.Error(err)
 			}
 		}
-		if left.Add(-int64(len(batch))) == 0 {
-			done <- struct{}{}
-		}
+		one.received(len(batch))
 		return nil
 	}); err != nil {
 		b.Fatal(err)
@@ -195,31 +249,18 @@ func typedLoad(b *testing.B, s server, keys int) traffic {
 		if err := <-ended; err != nil {
 			b.Error(err)
 		}
-		if err := broker.Close(); err != nil {
-			b.Error(err)
-		}
 	})
-	<-router.Ready()
-	return func(b *testing.B, n, outstanding int) {
-		left.Store(int64(n))
-		room := make(chan struct{}, outstanding)
-		told := func(err error) {
-			if err != nil {
-				b.Error(err)
-			}
-			<-room
+	wait(b, router.Ready(), "router")
+	note := strings.Repeat("x", 285)
+	one.send = func(i int, done func(error)) {
+		m, err := codec.Encode(booked{Seat: "12A", Price: int64(i), Note: &note})
+		if err != nil {
+			b.Fatal(err)
 		}
-		for i := range n {
-			room <- struct{}{}
-			m, err := codec.Encode(newBooked(i))
-			if err != nil {
-				b.Fatal(err)
-			}
-			m.ID, m.Key = "0190-"+strconv.Itoa(i), keyOf(i, keys)
-			broker.Publish(ctx, m, told)
-		}
-		<-done
+		m.ID, m.Key = "0190-"+strconv.Itoa(i), keyOf(i, keys)
+		broker.Publish(ctx, m, done)
 	}
+	return one
 }
 
 // testCodec is an avromsg codec that tells its schemas.
@@ -240,4 +281,13 @@ func newTestCodec(t testing.TB, topic string, writers ...string) testCodec {
 func (c testCodec) Schema(topic string) (string, bool) {
 	text, ok := c.schemas[topic]
 	return text, ok
+}
+
+// processTime is what this process has used of the processors.
+func processTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

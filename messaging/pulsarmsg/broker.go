@@ -20,6 +20,9 @@ type Broker struct {
 	ctx     context.Context //nolint:containedctx // it is the broker's life
 	cancel  context.CancelFunc
 
+	publications sync.Pool // of *publication
+	batches      sync.Pool // of *[]entry
+
 	mu            sync.Mutex
 	closed        bool
 	outlets       map[outletKey]*outlet
@@ -82,16 +85,10 @@ func (b *Broker) Publish(ctx context.Context, m messaging.Message, done func(err
 		done(err)
 		return
 	}
-	m, told := b.config.Trace(ctx, m)
-	if told != nil {
-		tell := done
-		done = func(err error) {
-			told(err)
-			tell(err)
-		}
-	}
-	message, size, err := encode(m, b.config.MaxMessageSize)
-	if err != nil {
+	p := b.newPublication()
+	p.done = done
+	var err error
+	if p.size, err = encode(&p.message, p.properties, m, b.config.MaxMessageSize); err != nil {
 		done(err)
 		return
 	}
@@ -100,7 +97,7 @@ func (b *Broker) Publish(ctx context.Context, m messaging.Message, done func(err
 		done(err)
 		return
 	}
-	o.publish(ctx, message, size, done)
+	o.publish(ctx, p)
 }
 
 func (b *Broker) outlet(key outletKey) (*outlet, error) {

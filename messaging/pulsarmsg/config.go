@@ -1,7 +1,6 @@
 package pulsarmsg
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,10 +74,6 @@ type Config struct {
 
 	// Metrics takes the metrics of the client and of this package. Nil means that nobody sees them; nothing is registered globally.
 	Metrics prometheus.Registerer
-	// Trace is called with each message before it is sent. It returns the message to send, such as one with the header
-	// [messaging.HeaderTraceparent], and a function that is told the outcome, or nil. Both are called from several goroutines and must not block.
-	// Consumers are traced by a middleware of the router. Nil means none.
-	Trace func(ctx context.Context, m messaging.Message) (messaging.Message, func(error))
 	// Logger gets lost connections and what the client warns of; never payloads. Nil means [slog.Default].
 	Logger *slog.Logger
 }
@@ -134,9 +129,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MixKeys == nil {
 		c.MixKeys = func(string) bool { return false }
-	}
-	if c.Trace == nil {
-		c.Trace = func(_ context.Context, m messaging.Message) (messaging.Message, func(error)) { return m, nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

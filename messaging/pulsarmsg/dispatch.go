@@ -146,7 +146,11 @@ func (d *dispatcher) over() bool { return d.ending || d.ended() }
 
 // work hands out batches until there is nothing to hand out.
 func (d *dispatcher) work() {
-	var batch, memory []entry
+	var batch []entry
+	memory, ok := d.broker.batches.Get().(*[]entry)
+	if !ok {
+		memory = new([]entry)
+	}
 	d.mu.Lock()
 	d.searching = false
 	defer func() { // the lock is held, unless the receiver ended this goroutine
@@ -161,8 +165,9 @@ func (d *dispatcher) work() {
 		d.mu.Unlock()
 	}()
 	for !d.over() {
-		batch = d.take(memory)
+		batch = d.take((*memory)[:0])
 		if len(batch) == 0 {
+			d.broker.batches.Put(memory)
 			return
 		}
 		d.hire()
@@ -176,7 +181,7 @@ func (d *dispatcher) work() {
 		d.mu.Lock()
 		d.giveBack(batch, dispositions)
 		clear(batch)
-		batch, memory = nil, batch[:0]
+		*memory, batch = batch, nil
 	}
 }
 

@@ -26,17 +26,16 @@ const (
 // sizeSlack is what the broker's limit has to hold besides payload, key and properties, in bytes.
 const sizeSlack = 1024
 
-// encode returns what to send for m, and its size in bytes.
-func encode(m messaging.Message, limit int) (*pulsar.ProducerMessage, int, error) {
+// encode makes what to send for m, with properties, which is empty, and returns its size in bytes.
+func encode(to *pulsar.ProducerMessage, properties map[string]string, m messaging.Message, limit int) (int, error) {
 	if m.Topic == "" {
-		return nil, 0, refuse("no topic is given")
+		return 0, refuse("no topic is given")
 	}
 	labels := len(m.Key)
-	properties := make(map[string]string, len(m.Headers)+2)
 	for name, value := range m.Headers {
 		switch name {
 		case PropertyEnvelope, PropertyID, PropertyType:
-			return nil, 0, refuse("the header " + name + " is reserved: set Message.ID and Message.Type")
+			return 0, refuse("the header " + name + " is reserved: set Message.ID and Message.Type")
 		}
 		properties[name] = value
 	}
@@ -53,23 +52,24 @@ func encode(m messaging.Message, limit int) (*pulsar.ProducerMessage, int, error
 	}
 	for name, value := range properties {
 		if !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return nil, 0, refuse(fmt.Sprintf("the property %q is not UTF-8", name))
+			return 0, refuse(fmt.Sprintf("the property %q is not UTF-8", name))
 		}
 		labels += len(name) + len(value) + 8
 	}
 	if !utf8.ValidString(m.Key) {
-		return nil, 0, refuse("the key is not UTF-8")
+		return 0, refuse("the key is not UTF-8")
 	}
 	// A batch repeats the properties of its first message.
 	size := len(m.Payload) + 2*labels + sizeSlack
 	if size > limit {
-		return nil, 0, refuse(fmt.Sprintf("payload and headers have %d bytes, and the limit is %d (Config.MaxMessageSize)", size, limit))
+		return 0, refuse(fmt.Sprintf("payload and headers have %d bytes, and the limit is %d (Config.MaxMessageSize)", size, limit))
 	}
 	payload := m.Payload
 	if payload == nil {
 		payload = []byte{} // nil would be a tombstone
 	}
-	return &pulsar.ProducerMessage{Payload: payload, Key: m.Key, Properties: properties}, size, nil
+	*to = pulsar.ProducerMessage{Payload: payload, Key: m.Key, Properties: properties}
+	return size, nil
 }
 
 // pack returns m's envelope, if it can have one.

@@ -17,7 +17,8 @@ func TestEncode(t *testing.T) {
 	t.Parallel()
 	headers := map[string]string{"a": "b"}
 	m := messaging.Message{ID: "id", Topic: "t", Key: "k", Type: "type", Headers: headers, Payload: []byte("p"), Delivery: 3}
-	got, size, err := encode(m, 1<<20)
+	var got pulsar.ProducerMessage
+	size, err := encode(&got, map[string]string{}, m, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func TestEncode(t *testing.T) {
 	if len(headers) != 1 {
 		t.Error("the message's own headers were changed")
 	}
-	got, _, err = encode(messaging.Message{Topic: "t"}, 1<<20)
+	_, err = encode(&got, map[string]string{}, messaging.Message{Topic: "t"}, 1<<20)
 	if err != nil || got.Payload == nil || len(got.Properties) != 0 {
 		t.Errorf("an empty message is %+v, %v; want a payload that is no tombstone, and no properties", got, err)
 	}
@@ -45,7 +46,7 @@ func TestMessagesThatCannotBePublished(t *testing.T) {
 		"limit is 4096":            {Topic: "t", Payload: make([]byte, 4096)},
 		"Config.MaxMessageSize":    {Topic: "t", Headers: map[string]string{"h": strings.Repeat("x", 2000)}}, // which a batch has twice
 	} {
-		_, _, err := encode(m, 4096)
+		_, err := encode(&pulsar.ProducerMessage{}, map[string]string{}, m, 4096)
 		if class, _ := messaging.Classify(err); !errors.Is(err, ErrMessage) || class != messaging.Terminal || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v of class %v, want a terminal ErrMessage with %q", err, class, want)
 		}

@@ -15,16 +15,43 @@ import (
 // lastWord is how long a closing outlet waits for the publishers' functions, which must not block.
 const lastWord = time.Second
 
-// publication is one message on its way to the broker. Its fields are guarded by its outlet's lock.
+// publication is one message on its way to the broker. Its fields are guarded by its outlet's lock, but for the message, which is the client's meanwhile.
+// Publications are used again when the client has nothing to do with them any more.
 type publication struct {
 	outlet     *outlet
 	prev, next *publication // in the outlet's list; nil when it has left it
-	message    *pulsar.ProducerMessage
-	session    *session    // that sends it; nil while it waits for one
-	done       func(error) // nil once the outcome is told
-	watch      *watch      // of the publisher's context; nil if that never ends
+	session    *session     // that sends it; nil while it waits for one
+	done       func(error)  // nil once the outcome is told
+	watch      *watch       // of the publisher's context; nil if that never ends
 	size       int
 	since      time.Time
+
+	message    pulsar.ProducerMessage
+	properties map[string]string
+	callback   func(pulsar.MessageID, *pulsar.ProducerMessage, error) // sent
+}
+
+// mostProperties bounds the maps that are kept.
+const mostProperties = 8
+
+// newPublication returns an empty publication.
+func (b *Broker) newPublication() *publication {
+	if p, ok := b.publications.Get().(*publication); ok {
+		return p
+	}
+	p := &publication{properties: make(map[string]string, 2)}
+	p.callback = p.sent
+	return p
+}
+
+// release keeps a publication that nobody has any more.
+func (b *Broker) release(p *publication) {
+	if len(p.properties) > mostProperties {
+		return
+	}
+	clear(p.properties)
+	p.outlet, p.session, p.done, p.watch, p.message = nil, nil, nil, nil, pulsar.ProducerMessage{}
+	b.publications.Put(p)
 }
 
 // outcome is what a publisher is told.
@@ -87,15 +114,15 @@ func newOutlet(b *Broker, key outletKey) *outlet {
 	return o
 }
 
-// publish sends the message, after it has waited for room if need be.
-func (o *outlet) publish(ctx context.Context, message *pulsar.ProducerMessage, size int, done func(error)) {
+// publish sends p, which has its message and its done, after it has waited for room if need be.
+func (o *outlet) publish(ctx context.Context, p *publication) {
 	o.mu.Lock()
-	if err := o.await(ctx, size); err != nil {
+	if err := o.await(ctx, p.size); err != nil {
 		o.mu.Unlock()
-		done(err)
+		p.done(err)
 		return
 	}
-	p := &publication{outlet: o, message: message, done: done, size: size, since: time.Now()}
+	p.outlet, p.since = o, time.Now()
 	o.link(p)
 	o.follow(ctx, p)
 	if o.state == ready {
@@ -248,26 +275,26 @@ func (o *outlet) tell() {
 	}
 }
 
-// settle is called with what became of a publication, by any of the client's goroutines.
-func (o *outlet) settle(p *publication, err error) {
+// settle is called with what became of a publication, by any of the client's goroutines. It says whether the publication was still open.
+func (o *outlet) settle(p *publication, err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	session := p.session
 	if !o.unlink(p) {
-		return // given up before
+		return false // given up before
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		o.decide(p, nil)
-		return
-	}
-	if o.state == closed {
+	case o.state == closed:
 		o.decide(p, messaging.ErrClosed)
-		return
+	default:
+		o.decide(p, sendError(err))
+		if isFatal(err) {
+			o.retire(session, err)
+		}
 	}
-	o.decide(p, sendError(err))
-	if isFatal(err) {
-		o.retire(session, err)
-	}
+	return true
 }
 
 // isFatal says that a producer is of no use any more. One that the broker has forgotten, because its topic was terminated for example, still

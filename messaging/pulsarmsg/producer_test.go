@@ -421,30 +421,3 @@ func TestProducersByKey(t *testing.T) {
 		closeBroker(t, b)
 	})
 }
-
-func TestTrace(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := newFakeProducer()
-		told := make(chan error, 1)
-		b := newFake(t, opens(p), func(c *Config) {
-			c.Trace = func(_ context.Context, m messaging.Message) (messaging.Message, func(error)) {
-				return m.WithHeader(messaging.HeaderTraceparent, "00-trace"), func(err error) { told <- err }
-			}
-		})
-		o := publish(b, topicMessage("1"))
-		s := <-p.sent
-		if got := s.message.Properties[messaging.HeaderTraceparent]; got != "00-trace" {
-			t.Errorf("the trace context is %q", got)
-		}
-		failed := errors.New("failed")
-		s.done(nil, s.message, failed)
-		if err := <-told; !errors.Is(err, failed) {
-			t.Errorf("the trace was told %v", err)
-		}
-		if err := <-o; !errors.Is(err, failed) {
-			t.Errorf("the publisher was told %v", err)
-		}
-		closeBroker(t, b)
-	})
-}

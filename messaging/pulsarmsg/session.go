@@ -94,7 +94,7 @@ func (r *reconnecting) Reset() { r.attempt = 0 }
 // send hands a publication to the client, which calls back with its outcome, sooner or later or never.
 func (s *session) send(p *publication) {
 	if err := s.use(func() {
-		s.producer.SendAsync(context.Background(), p.message, p.sent)
+		s.producer.SendAsync(context.Background(), &p.message, p.callback)
 	}); err != nil {
 		s.outlet.settle(p, err)
 		return
@@ -105,9 +105,12 @@ func (s *session) send(p *publication) {
 	}
 }
 
-// sent is the client's callback. It must not block.
+// sent is the client's callback, the last that it does with a message. It must not block.
 func (p *publication) sent(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
-	p.outlet.settle(p, err)
+	b := p.outlet.broker
+	if p.outlet.settle(p, err) && err == nil { // after an error, send may still have it
+		b.release(p)
+	}
 }
 
 // use calls f unless the session is over, and makes an error of the client's panic that comes when it closes a producer by itself at that moment.
