@@ -22,6 +22,8 @@ import (
 type Broker struct {
 	// URL is where clients connect: "pulsar://127.0.0.1:6650".
 	URL string
+	// TLSURL is where clients connect with TLS: "pulsar+ssl://127.0.0.1:6651". Only [OwnPulsarWith] gives one.
+	TLSURL string
 	// AdminURL is the root of the admin API: "http://127.0.0.1:8080".
 	AdminURL string
 	// Namespace is "public/" and a name. It is empty when the test begins, and deleted with all topics when the test ends.
@@ -56,6 +58,34 @@ func OwnPulsar(tb testing.TB) (Broker, *Server) {
 	return brokerAt(addresses).withNamespace(tb), server
 }
 
+// PulsarOptions are what a test's own broker has besides the usual.
+type PulsarOptions struct {
+	// Settings are lines of standalone.conf. They come after the usual ones and win.
+	Settings string
+	// Files are the contents of files in the broker's folder conf/, by their names.
+	Files map[string]string
+}
+
+// OwnPulsarWith returns a broker of this test alone with settings of its own. It must let the admin API be used without credentials.
+func OwnPulsarWith(tb testing.TB, o PulsarOptions) (Broker, *Server) {
+	tb.Helper()
+	k := pulsarKind(tb)
+	k.env[pulsarSettings] += "\n" + o.Settings
+	k.ports = append(k.ports, "6651/tcp")
+	var script strings.Builder
+	for name, content := range o.Files {
+		variable := fmt.Sprintf("TESTENV_FILE_%d", len(k.env))
+		k.env[variable] = content
+		fmt.Fprintf(&script, `printf '%%s' "$%s" >'conf/%s' && `, variable, name)
+	}
+	last := len(k.command) - 1
+	k.command[last] = script.String() + k.command[last]
+	server, addresses := own(tb, k)
+	b := brokerAt(addresses)
+	b.TLSURL = "pulsar+ssl://" + addresses[2]
+	return b.withNamespace(tb), server
+}
+
 func brokerAt(addresses []string) Broker {
 	return Broker{URL: "pulsar://" + addresses[0], AdminURL: "http://" + addresses[1]}
 }
@@ -69,11 +99,13 @@ func adminOf(service string) string {
 	return "http://" + net.JoinHostPort(u.Hostname(), "8080")
 }
 
+// pulsarSettings is the variable that holds the broker's settings.
+const pulsarSettings = "TESTENV_STANDALONE_CONF"
+
 // pulsarKind runs the image's own program with the settings of "make pulsar". They go in by the environment:
 // a file that is copied into a container can come after another process has started it.
 func pulsarKind(tb testing.TB) kind {
 	tb.Helper()
-	const settings = "TESTENV_STANDALONE_CONF"
 	return kind{
 		name:      "Pulsar",
 		short:     "pulsar",
@@ -82,11 +114,11 @@ func pulsarKind(tb testing.TB) kind {
 		imageVar:  "TESTENV_PULSAR_IMAGE",
 		ports:     []string{"6650/tcp", "8080/tcp"},
 		env: map[string]string{
-			settings:     standaloneConf(tb),
-			"PULSAR_MEM": "-Xms256m -Xmx512m -XX:MaxDirectMemorySize=512m -XX:TieredStopAtLevel=1", // half the work to start
+			pulsarSettings: standaloneConf(tb),
+			"PULSAR_MEM":   "-Xms256m -Xmx512m -XX:MaxDirectMemorySize=512m -XX:TieredStopAtLevel=1", // half the work to start
 		},
 		command: []string{
-			"bash", "-c", `printf '%s\n' "$` + settings + `" >conf/standalone.conf && ` +
+			"bash", "-c", `printf '%s\n' "$` + pulsarSettings + `" >conf/standalone.conf && ` +
 				// Clients outside see other ports than the broker, and stay on the address that they know.
 				"exec bin/pulsar standalone -nfw -nss --advertised-address localhost",
 		},
