@@ -19,6 +19,7 @@ const (
 	kong      = "github.com/alecthomas/kong"
 	moby      = "github.com/moby/moby"
 	mysql     = "github.com/go-sql-driver/mysql"
+	otel      = "go.opentelemetry.io/otel"
 	pgx       = "github.com/jackc/pgx"
 	prom      = "github.com/prometheus/client_golang"
 	pulsar    = "github.com/apache/pulsar-client-go"
@@ -56,6 +57,7 @@ func layers() []layer {
 		{dir: "messaging/memmsg", module: barrier},
 		{dir: "messaging/pulsarmsg", module: []string{"messaging"}, vendor: []string{pulsar, prom}},
 		{dir: "messaging/avromsg", module: []string{"messaging"}, vendor: []string{avro}},
+		{dir: "messaging/otelmsg", module: []string{"messaging"}, vendor: []string{otel}},
 		{dir: "messaging/sqlmsg", module: append(barrier, "internal/sqldb"), vendor: []string{sqlx, goose, uuid}},
 		{dir: "messaging/messagingtest", module: []string{"messaging/..."}, vendor: []string{uuid}},
 		// The reference domain.
@@ -104,6 +106,7 @@ func fences() []vendorFence {
 		{module: pgx, inside: sql, tests: true},
 		{module: mysql, inside: sql, tests: true},
 		{module: goose, inside: sql},
+		{module: otel, inside: []string{"messaging/otelmsg"}},
 		{module: huma, inside: []string{"server/..."}},
 		{module: kong, inside: []string{"server/..."}},
 		{module: currency, inside: []string{"alpes/..."}},
