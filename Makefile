@@ -1,7 +1,7 @@
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help setup run demo check test lint fuzz bench gobench cover pulsar pulsar-stop
+.PHONY: help setup run demo check test lint fuzz bench bench-pulsar gobench cover pulsar pulsar-stop
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ bench: ## Measure sagas with all that runs: BENCH='-only postgres -profile /tmp/
 
 gobench: ## Run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Each package here prints its figures from a benchmark that is named BenchmarkFigures.
+PULSAR_FIGURES := ./messaging/pulsarmsg
+
+bench-pulsar: ## Print figures of a real Pulsar: our packages against the bare client
+	go test -run '^$$' -bench '^BenchmarkFigures$$' -benchtime 1x -timeout 30m $(PULSAR_FIGURES)
 
 cover: ## Report the coverage of the tests
 	go test -coverprofile=cover.out -coverpkg=./... ./... && go tool cover -func=cover.out | tail -1
