@@ -25,6 +25,7 @@ type workload struct {
 	outstanding int
 	refuse      bool
 	durable     bool
+	silent      bool // the participant takes commands and does not answer
 }
 
 // window is what happened in one stretch of time.
@@ -204,8 +205,8 @@ func startProfile(path string) (stop func() error, err error) {
 	}, nil
 }
 
-// report prints the window with the median rate.
-func (s settings) report(name string, all []window) {
+// report prints the window with the median rate, and returns that.
+func (s settings) report(name string, all []window) (rate float64) {
 	slices.SortFunc(all, func(a, b window) int { return cmp.Compare(a.rate(), b.rate()) })
 	w := all[len(all)/2]
 	self, server := w.cpu()
@@ -219,6 +220,7 @@ func (s settings) report(name string, all []window) {
 	if w.commits > 0 {
 		s.figure("commits_per_saga."+name, float64(w.commits)/float64(max(w.sagas, 1)), "1")
 	}
+	return w.rate()
 }
 
 // printStatements lists what PostgreSQL ran since the server was started, dearest first, for each saga of the windows.

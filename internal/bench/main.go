@@ -141,6 +141,10 @@ func (s settings) measurements() []measurement {
 			w.db = db
 			all = append(all, measurement{w.name, db == "postgres", w.measure})
 		}
+		history := workload{name: db + ".history", db: db, outstanding: 64}
+		flight := workload{name: db + ".in_flight", db: db, silent: true}
+		all = append(all, measurement{history.name, db == "postgres", history.measureHistory},
+			measurement{flight.name, db == "postgres", flight.measureInFlight})
 	}
 	return all
 }

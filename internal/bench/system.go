@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -38,24 +39,28 @@ type (
 	undone  struct{}
 )
 
-func step(name string) *saga.StepNode[order] {
+func step(name string, timeout time.Duration) *saga.StepNode[order] {
 	return saga.Step(name,
 		saga.Do(func(o order) work { return work{o.ID, name} }),
 		saga.On(func(o *order, e worked) { o.Results = append(o.Results, e.Result) }),
-		saga.Undo(func(o order) undo { return undo{o.ID, name} }))
+		saga.Undo(func(o order) undo { return undo{o.ID, name} })).Timeout(timeout)
 }
 
-// definition returns the saga; with refuse its third step fails for good.
-func definition(refusing bool) *saga.Definition[order] {
-	last := step("third")
-	if refusing {
+// definition returns the saga of the workload.
+func definition(w workload) *saga.Definition[order] {
+	timeout := saga.DefaultTimeout
+	if w.silent {
+		timeout = time.Hour
+	}
+	last := step("third", timeout)
+	if w.refuse {
 		last = saga.Step("third",
 			saga.Do(func(o order) refuse { return refuse{o.ID} }),
 			saga.On(func(*order, worked) {}),
 			saga.OnFailure(func(*order, refused) {}),
 			saga.Undo(func(o order) undo { return undo{o.ID, "third"} }))
 	}
-	return saga.MustDefine("order", step("first"), step("second"), last)
+	return saga.MustDefine("order", step("first", timeout), step("second", timeout), last)
 }
 
 // system is a database, a broker in memory, a coordinator and one participant.
@@ -93,7 +98,7 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	sys := &system{db: db, definition: definition(w.refuse)}
+	sys := &system{db: db, definition: definition(w)}
 	messages, err := sqlmsg.NewStore(db, sqlmsg.Config{})
 	if err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 	if w.durable {
 		participant, err = sys.durableParticipant(bus, messages, logger)
 	} else {
-		participant, err = sys.plainParticipant(bus, logger)
+		participant, err = sys.plainParticipant(bus, logger, w.silent)
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +167,7 @@ func (sys *system) handle(command any) (any, messaging.Outcome) {
 
 // plainParticipant answers commands without a database of its own. A command is acknowledged once the broker keeps the reply, which
 // is when the coordinator has committed it.
-func (sys *system) plainParticipant(bus messaging.Bus, logger *slog.Logger) (*messaging.Router, error) {
+func (sys *system) plainParticipant(bus messaging.Bus, logger *slog.Logger, silent bool) (*messaging.Router, error) {
 	router, err := messaging.NewRouter(messaging.RouterConfig{
 		Subscriber: bus.Broker, DeadLetters: messaging.DeadLetterTopic(bus.Broker), Logger: logger,
 	})
@@ -191,6 +196,9 @@ func (sys *system) plainParticipant(bus messaging.Bus, logger *slog.Logger) (*me
 			if replies[i], err = answer(m); err != nil {
 				return failed(len(batch), err)
 			}
+		}
+		if silent {
+			return nil
 		}
 		return failed(len(batch), messaging.Publish(ctx, bus.Broker, replies...))
 	})
