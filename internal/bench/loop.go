@@ -168,7 +168,7 @@ func takeWindow(ctx context.Context, length time.Duration, sys *system, server *
 
 // commits returns how many transactions the database has committed, as far as it knows; zero for SQLite.
 func commits(ctx context.Context, db *sqldb.DB) (n int64, err error) {
-	if db.Dialect().Name != "postgres" {
+	if db == nil || db.Dialect().Name != "postgres" {
 		return 0, nil
 	}
 	err = db.Reader().GetContext(ctx, &n, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")

@@ -146,5 +146,5 @@ func (s settings) measurements() []measurement {
 		all = append(all, measurement{history.name, db == "postgres", history.measureHistory},
 			measurement{flight.name, db == "postgres", flight.measureInFlight})
 	}
-	return all
+	return append(all, measurement{"partitions", false, func(ctx context.Context, s settings, _ *postgres) error { return s.partitions(ctx) }})
 }

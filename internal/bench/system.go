@@ -110,18 +110,26 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 	if err := errors.Join(messages.Migrate(ctx), sagas.Migrate(ctx)); err != nil {
 		return nil, err
 	}
+	if err := sys.start(ctx, sagas, messages, w); err != nil {
+		return nil, err
+	}
+	return sys, nil
+}
+
+// start runs a coordinator over the store, with one participant, and returns once both are ready.
+func (sys *system) start(ctx context.Context, sagas coordinator.Store, messages *sqlmsg.Store, w workload) error {
 	codec, err := messaging.NewJSONCodec(
 		messaging.JSON[work]("work", "commands"), messaging.JSON[refuse]("refuse", "commands"), messaging.JSON[undo]("undo", "commands"),
 		messaging.JSON[worked]("worked", "events"), messaging.JSON[refused]("refused", "events"), messaging.JSON[undone]("undone", "events"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	broker := memmsg.New(memmsg.Config{})
 	bus := messaging.Bus{Broker: broker, Codec: codec}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	sys.coordinator, err = coordinator.New(coordinator.Config{Store: sagas, Bus: bus, Definitions: []saga.Any{sys.definition}, Logger: logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var participant interface {
 		Run(ctx context.Context) error
@@ -133,7 +141,7 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 		participant, err = sys.plainParticipant(bus, logger, w.silent)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
@@ -143,11 +151,13 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 		cancel()
 		_ = broker.Close()
 		parts.Wait()
-		_ = db.Close()
+		if sys.db != nil {
+			_ = sys.db.Close()
+		}
 	}
 	<-participant.Ready()
 	<-sys.coordinator.Ready()
-	return sys, nil
+	return nil
 }
 
 func result() worked { return worked{strings.Repeat("x", 180)} }
