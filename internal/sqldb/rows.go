@@ -80,6 +80,27 @@ func (d Dialect) In(values []string, extra int, fn func(in string, args []any) e
 	return nil
 }
 
+// Lookup is how a query finds rows by the values of a column that is unique or nearly so: "SELECT … FROM " + From + "(SELECT * FROM table WHERE column " + Is +
+// " AND …" + End + ") AS t". Args come before all others.
+type Lookup struct {
+	From, Is, End string
+	Args          []any
+}
+
+// Each is [Dialect.In] for a [Lookup]. Where parameters may be arrays there is one piece, and for each value one look into the index: a young table, of
+// which the planner knows nothing yet, is not scanned.
+func (d Dialect) Each(values []string, extra int, fn func(Lookup) error) error {
+	if !d.Arrays {
+		return d.In(values, extra, func(in string, args []any) error { return fn(Lookup{Is: "IN " + in, Args: args}) })
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return fn(Lookup{
+		From: "(SELECT DISTINCT value FROM unnest(?::text[]) AS v(value)) AS wanted CROSS JOIN LATERAL ", Is: "= wanted.value", End: " OFFSET 0", Args: []any{values},
+	})
+}
+
 // powerOfTwo is the largest one that is not greater than n.
 func powerOfTwo(n int) int { return 1 << (bits.Len(uint(n)) - 1) }
 

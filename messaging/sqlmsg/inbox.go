@@ -2,11 +2,9 @@ package sqlmsg
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,11 +54,11 @@ func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (
 	if err := t.claim(ctx, consumer, keys); err != nil {
 		return nil, fmt.Errorf("sqlmsg: claim inbox keys: %w", err)
 	}
-	err := t.store.dialect.In(keys, 1, func(in string, args []any) error {
+	err := t.store.dialect.Each(keys, 1, func(by sqldb.Lookup) error {
 		var rows []entryRow
 		query := t.store.query(`SELECT entry_key, epoch, outcome, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
-			FROM {inbox} WHERE consumer = ? AND outcome <> '` + claimed + `' AND entry_key IN ` + in)
-		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append([]any{consumer}, args...)...); err != nil {
+			FROM ` + by.From + `(SELECT * FROM {inbox} WHERE entry_key ` + by.Is + ` AND consumer = ? AND outcome <> '` + claimed + `'` + by.End + `) AS e`)
+		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append(by.Args, consumer)...); err != nil {
 			return err
 		}
 		for _, row := range rows {
@@ -140,34 +138,6 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 	}, rows)
 	if err != nil {
 		return fmt.Errorf("sqlmsg: write the inbox: %w", err)
-	}
-	return nil
-}
-
-// Savepoint implements [inbox.Tx].
-func (t *storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context) error) error {
-	t.depth++
-	defer func() { t.depth-- }()
-	name := "sqlmsg_" + strconv.Itoa(t.depth)
-	exec := func(statements ...string) error {
-		for _, statement := range statements {
-			if _, err := t.ext.ExecContext(ctx, statement+name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := exec("SAVEPOINT "); err != nil {
-		return fmt.Errorf("%w: savepoint: %w", inbox.ErrTx, err)
-	}
-	if err := fn(ctx); err != nil {
-		if rollback := exec("ROLLBACK TO SAVEPOINT ", "RELEASE SAVEPOINT "); rollback != nil {
-			return fmt.Errorf("%w: rollback to savepoint: %w", inbox.ErrTx, errors.Join(rollback, err))
-		}
-		return err
-	}
-	if err := exec("RELEASE SAVEPOINT "); err != nil {
-		return fmt.Errorf("%w: release savepoint: %w", inbox.ErrTx, err)
 	}
 	return nil
 }

@@ -93,7 +93,8 @@ func (s *Store) Delete(ctx context.Context, ids []string) error {
 	}
 	var err error
 	if s.dialect.Arrays {
-		_, err = s.db.Writer().ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id = ANY(?::text[])"), ids)
+		_, err = s.db.Writer().ExecContext(ctx, s.query("DELETE FROM {outbox} o USING unnest(?::text[]) AS k(id)"+
+			" CROSS JOIN LATERAL (SELECT ctid FROM {outbox} WHERE id = k.id LIMIT 1) AS found WHERE o.ctid = found.ctid"), ids)
 	} else {
 		err = s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 			return s.dialect.In(ids, 0, func(in string, args []any) error {

@@ -135,9 +135,9 @@ func (s *Store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID
 	if len(withData) > 0 {
 		columns += ", data"
 	}
-	err := s.dialect.In(ids, 0, func(in string, args []any) error {
+	err := s.dialect.Each(ids, 0, func(by sqldb.Lookup) error {
 		var rows []sagaRow
-		if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query("SELECT "+columns+" FROM {sagas} WHERE id IN "+in), args...); err != nil {
+		if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query("SELECT "+columns+" FROM "+by.From+"(SELECT * FROM {sagas} WHERE id "+by.Is+by.End+") AS s"), by.Args...); err != nil {
 			return err
 		}
 		for _, row := range rows {
