@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -152,7 +151,7 @@ func takeWindow(ctx context.Context, length time.Duration, sys *system, server *
 		return w, err
 	}
 	take()
-	if err = sleep(ctx, length); err != nil {
+	if err := sleep(ctx, length); err != nil {
 		return w, err
 	}
 	w.latency = take()
@@ -242,7 +241,7 @@ func (s settings) printStatements(ctx context.Context, sys *system, all []window
 		return err
 	}
 	for _, r := range rows {
-		fmt.Fprintf(s.out, "# %8d calls %9.0f ms %7.3f ms each %8d rows  %s\n", r.Calls, r.Total, r.Mean, r.Rows, r.Query)
+		s.note("%8d calls %9.0f ms %7.3f ms each %8d rows  %s", r.Calls, r.Total, r.Mean, r.Rows, r.Query)
 	}
 	_ = all
 	return nil

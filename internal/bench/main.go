@@ -76,11 +76,13 @@ func parse(args []string) (settings, error) {
 
 // figure prints one result.
 func (s settings) figure(name string, value float64, unit string) {
-	fmt.Fprintf(s.out, "figure %s %.4g %s\n", name, value, unit)
+	_, _ = fmt.Fprintf(s.out, "figure %s %.4g %s\n", name, value, unit)
 }
 
 // note prints what is no figure.
-func (s settings) note(format string, args ...any) { fmt.Fprintf(s.out, "# "+format+"\n", args...) }
+func (s settings) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.out, "# "+format+"\n", args...)
+}
 
 func (s settings) run(ctx context.Context) error {
 	var server *postgres

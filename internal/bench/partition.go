@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,8 +28,8 @@ type partition interface {
 }
 
 var (
-	_ coordinator.Store = (partitioned)(nil)
-	_ outbox.Store      = (partitioned)(nil)
+	_ coordinator.Store = partitioned(nil)
+	_ outbox.Store      = partitioned(nil)
 )
 
 func (p partitioned) of(id saga.ID) int {
@@ -62,9 +63,7 @@ func (p partitioned) Load(ctx context.Context, wants []coordinator.Want) (map[sa
 		found, err := one.Load(ctx, parts[i])
 		mu.Lock()
 		defer mu.Unlock()
-		for id, s := range found {
-			all[id] = s
-		}
+		maps.Copy(all, found)
 		return err
 	})
 	return all, err

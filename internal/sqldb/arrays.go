@@ -18,11 +18,11 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 	if err != nil {
 		return fmt.Errorf("sqldb: insert into %s: %w", in.Table, err)
 	}
-	types := make([]string, len(args))
-	for i, column := range args {
-		types[i] = arrayType(column)
+	types := ""
+	for _, column := range args {
+		types += arrayType(column)
 	}
-	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types...) + " ORDER BY n"
+	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types) + " ORDER BY n"
 	if in.Suffix != "" {
 		query += " " + in.Suffix
 	}
@@ -30,12 +30,13 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 	return err
 }
 
-// Unnest is a table "u" of array parameters, the first of which has the number from, for a FROM clause: its columns are c0, c1 and so on, of the
-// named types, and the row's number n.
-func Unnest(from int, types ...string) string {
+// Unnest is a table "u" of array parameters, the first of which has the number from, for a FROM clause. Its columns are c0, c1 and so on, each of the
+// type that a letter stands for: t is text, i an integer, b bytes. Its last column, n, is the row's number.
+func Unnest(from int, types string) string {
 	params := make([]string, len(types))
-	for i, t := range types {
-		params[i] = "$" + strconv.Itoa(from+i) + "::" + t + "[]"
+	for i, t := range []byte(types) {
+		name := map[byte]string{'t': "text", 'i': "bigint", 'b': "bytea"}[t]
+		params[i] = "$" + strconv.Itoa(from+i) + "::" + name + "[]"
 	}
 	return "unnest(" + strings.Join(params, ", ") + ") WITH ORDINALITY AS u(" + names(0, len(types)) + ", n)"
 }
@@ -51,11 +52,11 @@ func names(from, to int) string {
 func arrayType(column any) string {
 	switch column.(type) {
 	case []string:
-		return "text"
+		return "t"
 	case [][]byte:
-		return "bytea"
+		return "b"
 	default:
-		return "bigint"
+		return "i"
 	}
 }
 

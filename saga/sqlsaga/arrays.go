@@ -26,15 +26,13 @@ const (
 	allParts = withUpdates | withCreates | withOutbox | withEnded
 )
 
-// The types of the arrays of each part.
+// The types of each part's arrays: of texts, integers and bytes.
 const (
-	updateTypes = "text bigint text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
-	createTypes = "text text text text text bigint bigint bigint bigint text text bigint bigint bytea bytea bigint"
-	logTypes    = "text bigint bigint bigint text text text bigint text"
-	outboxTypes = "text text text text text text bytea"
+	updateTypes = "titiiiittiibbi"
+	createTypes = "tttttiiiittiibbi"
+	logTypes    = "tiiitttit"
+	outboxTypes = "ttttttb"
 )
-
-func columnsOf(types string) int { return len(strings.Fields(types)) }
 
 // commitStatements are the statements that commit any number of instances with their log and their messages, by the parts that they have. What is of
 // instances that are not at the expected version is left out, and the ids of these are the result. A lateral subquery finds each instance by the
@@ -52,8 +50,8 @@ func commitStatement(parts int, outbox sqldb.Insert) string {
 	next := 1
 	rows := func(types string) string {
 		from := next
-		next += columnsOf(types)
-		return sqldb.Unnest(from, strings.Fields(types)...)
+		next += len(types)
+		return sqldb.Unnest(from, types)
 	}
 	var with, fresh, ids []string
 	add := func(part int, text func() string) {
@@ -91,7 +89,7 @@ func commitStatement(parts int, outbox sqldb.Insert) string {
 	})
 	add(withEnded, func() string {
 		return `quieted AS (
-	UPDATE {items} i SET wake_at = NULL FROM ` + rows("text") + `
+	UPDATE {items} i SET wake_at = NULL FROM ` + rows("t") + `
 	CROSS JOIN LATERAL (SELECT ctid FROM {items} WHERE saga_id = u.c0 AND wake_at IS NOT NULL OFFSET 0) AS awake
 	WHERE i.ctid = awake.ctid AND u.c0 IN (SELECT id FROM fresh))`
 	})
@@ -151,15 +149,15 @@ func (s *Store) arrays(changes []coordinator.Change) (parts int, args []any, err
 		parts, args, err = parts|part, append(args, columns...), errors.Join(err, fault)
 	}
 	if len(updates) > 0 {
-		add(withUpdates, updates, columnsOf(updateTypes))
+		add(withUpdates, updates, len(updateTypes))
 	}
 	if len(creates) > 0 {
-		add(withCreates, creates, columnsOf(createTypes))
+		add(withCreates, creates, len(createTypes))
 	}
-	add(0, lines, columnsOf(logTypes))
+	add(0, lines, len(logTypes))
 	if len(messages) > 0 {
 		args = append(args, senders)
-		add(withOutbox, outbox, columnsOf(outboxTypes)-1)
+		add(withOutbox, outbox, len(outboxTypes)-1)
 	}
 	if len(ended) > 0 {
 		parts, args = parts|withEnded, append(args, ended)
