@@ -40,6 +40,9 @@ type Dialect struct {
 	// IsSerialization says that a transaction lost a race and may be tried again as a whole.
 	IsSerialization func(error) bool
 
+	// endsTx says that after an error the transaction is gone, and what follows would be committed statement by statement. Nil where the
+	// database refuses what follows.
+	endsTx     func(error) bool
 	migrations goose.Dialect
 	// words are what the terms of migrations mean; $ stands for a term's argument.
 	words map[string]string
@@ -61,6 +64,10 @@ func DialectOf(driver string) Dialect {
 const (
 	sqliteBusy             = 5
 	sqliteLocked           = 6
+	sqliteNoMemory         = 7
+	sqliteInterrupt        = 9
+	sqliteIOError          = 10
+	sqliteFull             = 13
 	sqliteConstraintPK     = 1555
 	sqliteConstraintUnique = 2067
 	sqliteConstraintRowID  = 2579
@@ -82,6 +89,14 @@ func sqliteDialect() Dialect {
 		IsSerialization: func(err error) bool {
 			code, ok := sqliteCode(err)
 			return ok && (code&0xff == sqliteBusy || code&0xff == sqliteLocked)
+		},
+		endsTx: func(err error) bool { // see "Response To Errors Within A Transaction" in https://www.sqlite.org/lang_transaction.html
+			switch code, _ := sqliteCode(err); code & 0xff {
+			case sqliteBusy, sqliteNoMemory, sqliteInterrupt, sqliteIOError, sqliteFull:
+				return true
+			default:
+				return false
+			}
 		},
 		migrations: goose.DialectSQLite3,
 		words: map[string]string{
@@ -140,21 +155,22 @@ func mysqlDialect() Dialect {
 		}
 		return 0
 	}
+	// Deadlock and lock wait time-out; the latter ends just the statement, unless innodb_rollback_on_timeout is set.
+	lost := func(err error) bool { return number(err) == 1213 || number(err) == 1205 }
 	// VARBINARY tells texts apart that only differ in the spaces at their end; which collation does depends on the server.
 	const text = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return Dialect{
-		Name:       "mysql",
-		Driver:     "mysql",
-		BindStyle:  sqlx.QUESTION,
-		MaxVars:    65535,
-		Now:        "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-		ForUpdate:  " FOR UPDATE",
-		Upsert:     onDuplicateKey,
-		IsConflict: func(err error) bool { return number(err) == 1062 },
-		IsSerialization: func(err error) bool { // deadlock, lock wait time-out
-			return number(err) == 1213 || number(err) == 1205
-		},
-		migrations: goose.DialectMySQL,
+		Name:            "mysql",
+		Driver:          "mysql",
+		BindStyle:       sqlx.QUESTION,
+		MaxVars:         65535,
+		Now:             "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+		ForUpdate:       " FOR UPDATE",
+		Upsert:          onDuplicateKey,
+		IsConflict:      func(err error) bool { return number(err) == 1062 },
+		IsSerialization: lost,
+		endsTx:          lost,
+		migrations:      goose.DialectMySQL,
 		words: map[string]string{
 			"serial": "BIGINT AUTO_INCREMENT PRIMARY KEY", "number": "BIGINT AUTO_INCREMENT PRIMARY KEY", "int": "BIGINT",
 			"char": "VARBINARY($)", "text": "LONGTEXT" + text, "bytes": "LONGBLOB", "is_json": "JSON_VALID($)",

@@ -22,6 +22,8 @@ var (
 	ErrUnsafe = errors.New("sqldb: unsafe database setting")
 	// ErrCommit says that a commit failed: whether the transaction took effect is unknown.
 	ErrCommit = errors.New("sqldb: commit failed")
+	// ErrRolledBack says that the database had rolled the transaction back before this statement, or before the commit.
+	ErrRolledBack = errors.New("sqldb: the transaction was rolled back")
 )
 
 // DB is an open database and its dialect. Of SQLite, one connection writes and others read. It is
@@ -228,10 +230,10 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.Ext
 	// rollback closes the connection, which ends the transaction too.
 	defer func() { _ = tx.Rollback() }()
 	if db.prepared == nil {
-		return commit(tx, fn(ctx, tx))
+		return db.run(ctx, tx, tx, fn)
 	}
 	with := &preparedTx{Tx: tx, prepared: db.prepared}
-	if err := commit(tx, fn(ctx, with)); err != nil {
+	if err := db.run(ctx, tx, with, fn); err != nil {
 		return err
 	}
 	if len(with.missed) > 0 {
@@ -240,8 +242,16 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.Ext
 	return nil
 }
 
-// commit commits unless the transaction's function failed.
-func commit(tx *sqlx.Tx, err error) error {
+// run gives the transaction to fn, in the form of ext, and commits it unless fn failed.
+func (db *DB) run(ctx context.Context, tx *sqlx.Tx, ext sqlx.ExtContext, fn func(ctx context.Context, tx sqlx.ExtContext) error) error {
+	guard := &guardedTx{ExtContext: ext, ends: db.dialect.endsTx}
+	if guard.ends != nil {
+		ext = guard
+	}
+	err := fn(ctx, ext)
+	if err == nil {
+		err = guard.ended() // what fn took lightly
+	}
 	if err != nil {
 		return err
 	}
