@@ -93,12 +93,31 @@ func (s *Store) Pending(ctx context.Context, offset, limit int) ([]messaging.Mes
 // Delete implements [outbox.Store].
 func (s *Store) Delete(ctx context.Context, ids []string) error { return s.outbox.Delete(ctx, ids) }
 
-// inTx runs fn in a transaction of its own, or in the caller's.
-func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.ExtContext) error) error {
+const (
+	// maxRaces bounds how often a transaction is tried that others get ahead of.
+	maxRaces = 5
+	// maxRacing bounds for how long: a lock that was waited for in vain is not waited for again.
+	maxRacing = 5 * time.Second
+)
+
+// inTx runs fn in a transaction of its own, anew if another transaction got ahead of it, or in the caller's.
+func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.ExtContext) error) (err error) {
 	if s.tx != nil {
 		return fn(ctx, s.tx)
 	}
-	return s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error { return fn(ctx, tx) })
+	began := time.Now()
+	for range maxRaces {
+		err = s.db.InTx(ctx, fn)
+		if !s.lostRace(err) || ctx.Err() != nil || time.Since(began) > maxRacing {
+			return err
+		}
+	}
+	return err
+}
+
+// lostRace says that nothing was committed because another transaction was faster or was in the way.
+func (s *Store) lostRace(err error) bool {
+	return errors.Is(err, errRace) || !errors.Is(err, sqldb.ErrCommit) && (s.dialect.IsConflict(err) || s.dialect.IsSerialization(err))
 }
 
 // reader is where to read committed state, or what the caller's transaction sees.
