@@ -28,6 +28,7 @@ type kind struct {
 	ports     []string
 	env       map[string]string
 	command   []string
+	disks     map[string]string // small disks in memory, by their paths
 	ready     wait.Strategy
 }
 
@@ -54,7 +55,7 @@ func own(tb testing.TB, k kind) (*Server, []string) {
 		fixed[network.MustParsePort(port)] = []network.PortBinding{{HostPort: freePort(tb)}}
 	}
 	request := k.request()
-	request.HostConfigModifier = func(c *container.HostConfig) { c.PortBindings = fixed }
+	request.HostConfigModifier = func(c *container.HostConfig) { c.PortBindings, c.Tmpfs = fixed, k.disks }
 	c, addresses := start(tb, k, request)
 	docker, err := testcontainers.NewDockerClientWithOpts(tb.Context())
 	if err != nil {

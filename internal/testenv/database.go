@@ -40,9 +40,9 @@ func Postgres(tb testing.TB) Database {
 }
 
 // OwnPostgres returns a database on a PostgreSQL of this test alone.
-func OwnPostgres(tb testing.TB) (Database, *Server) {
+func OwnPostgres(tb testing.TB, options ...ServerOption) (Database, *Server) {
 	tb.Helper()
-	return ownDatabase(tb, postgres())
+	return ownDatabase(tb, postgres(), options)
 }
 
 // MySQL returns a database of this test on the MySQL that all tests of a run share. It may be a MariaDB: MYSQL_URL or
@@ -53,9 +53,9 @@ func MySQL(tb testing.TB) Database {
 }
 
 // OwnMySQL returns a database on a MySQL of this test alone.
-func OwnMySQL(tb testing.TB) (Database, *Server) {
+func OwnMySQL(tb testing.TB, options ...ServerOption) (Database, *Server) {
 	tb.Helper()
-	return ownDatabase(tb, mySQL())
+	return ownDatabase(tb, mySQL(), options)
 }
 
 // The password of the containers, which are open to this machine for the time of a test run.
@@ -168,8 +168,11 @@ func sharedDatabase(tb testing.TB, e engine) Database {
 	return d
 }
 
-func ownDatabase(tb testing.TB, e engine) (Database, *Server) {
+func ownDatabase(tb testing.TB, e engine, options []ServerOption) (Database, *Server) {
 	tb.Helper()
+	for _, o := range options {
+		o.apply(&e.kind)
+	}
 	server, addresses := own(tb, e.kind)
 	return newDatabase(tb, e, e.url(addresses[0]), unique(tb, "_")), server
 }

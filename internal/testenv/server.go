@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -14,6 +15,19 @@ import (
 type Server struct {
 	container testcontainers.Container
 	docker    *testcontainers.DockerClient
+}
+
+// ServerOption adjusts a server of one test's own.
+type ServerOption struct{ apply func(*kind) }
+
+// Args adds arguments to the server's command line.
+func Args(args ...string) ServerOption {
+	return ServerOption{func(k *kind) { k.command = append(k.command, args...) }}
+}
+
+// SmallDisk gives the server a disk of that many megabytes at the path, which anyone may write to and which is empty after a start.
+func SmallDisk(path string, megabytes int) ServerOption {
+	return ServerOption{func(k *kind) { k.disks = map[string]string{path: fmt.Sprintf("size=%dm,mode=1777", megabytes)} }}
 }
 
 // stopTime is how long a server may take to end by itself before it is killed.
