@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx/v5"
@@ -47,10 +49,21 @@ const (
 // Option adjusts [Open].
 type Option struct{ apply func(*options) }
 
-type options struct{ unsafe bool }
+type options struct {
+	unsafe bool
+	lease  time.Duration
+}
+
+// defaultLease is that of [Lease].
+const defaultLease = 30 * time.Second
 
 // AllowUnsafe opens a database although a setting says that it may lose what was committed; [DB.Settings] tells which.
 func AllowUnsafe() Option { return Option{func(o *options) { o.unsafe = true }} }
+
+// Lease says how long a transaction in which nothing is executed may last before the server ends it, so that a process which was stopped
+// or has lost its network does not keep its rows from others for longer. MySQL rounds it up to seconds. SQLite has nothing of
+// the kind: a stopped process keeps the file until it goes on or ends. Zero or less means 30 s.
+func Lease(d time.Duration) Option { return Option{func(o *options) { o.lease = d }} }
 
 // Open opens the database that rawURL names and checks its settings. The caller closes it. URLs are "sqlite:PATH", "sqlite::memory:",
 // "postgres://USER:PASSWORD@HOST/DATABASE" with the parameters of pgx, and "mysql://USER:PASSWORD@HOST/DATABASE", for MariaDB too.
@@ -60,7 +73,10 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*DB, error) {
 	for _, option := range opts {
 		option.apply(&o)
 	}
-	db, err := open(ctx, rawURL)
+	if o.lease <= 0 {
+		o.lease = defaultLease
+	}
+	db, err := open(ctx, rawURL, o.lease)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +86,7 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*DB, error) {
 	return db, nil
 }
 
-func open(ctx context.Context, rawURL string) (*DB, error) {
+func open(ctx context.Context, rawURL string, lease time.Duration) (*DB, error) {
 	scheme, rest, ok := strings.Cut(rawURL, ":")
 	if !ok || rest == "" {
 		scheme = ""
@@ -81,11 +97,14 @@ func open(ctx context.Context, rawURL string) (*DB, error) {
 	case "sqlite":
 		db, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
-		db, err = openServer(ctx, postgresDialect(), rawURL, postgresDSN)
+		db, err = openServer(ctx, postgresDialect(), rawURL, postgresDSN(lease))
 	case "mysql":
-		db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("transaction_isolation"))
+		db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("transaction_isolation", lease))
 		if e := (*mysql.MySQLError)(nil); errors.As(err, &e) && e.Number == mysqlUnknownVariable { // MariaDB
-			db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("tx_isolation"))
+			db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("tx_isolation", lease))
+		}
+		if err == nil { // a connection that rests for the lease is closed as well: that is to be done here
+			db.writer.SetConnMaxIdleTime(lease / 2)
 		}
 	default:
 		// The URL may hold a password: only its scheme is repeated.
@@ -136,26 +155,29 @@ func openServer(ctx context.Context, d Dialect, rawURL string, dsn func(*url.URL
 }
 
 // postgresDSN is pgx's own URL. What decides is read anew in each statement. A statement is planned once for a connection, unless the URL says otherwise.
-func postgresDSN(u *url.URL) (string, error) {
-	query := u.Query()
-	query.Set("default_transaction_isolation", "read committed")
-	if !query.Has("plan_cache_mode") { // planning a commit costs more than executing it
-		query.Set("plan_cache_mode", "force_generic_plan")
+func postgresDSN(lease time.Duration) func(*url.URL) (string, error) {
+	return func(u *url.URL) (string, error) {
+		query := u.Query()
+		query.Set("default_transaction_isolation", "read committed")
+		if !query.Has("plan_cache_mode") { // planning a commit costs more than executing it
+			query.Set("plan_cache_mode", "force_generic_plan")
+		}
+		query.Set("idle_in_transaction_session_timeout", strconv.FormatInt(max(1, lease.Milliseconds()), 10))
+		c := *u
+		c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
+		return c.String(), nil
 	}
-	c := *u
-	c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
-	return c.String(), nil
 }
 
 const mysqlUnknownVariable = 1193
 
 // mysqlDSN makes the driver's name of a database; isolation is the name of that variable. Rows that an UPDATE finds are counted, changed
 // or not, as the others do.
-func mysqlDSN(isolation string) func(*url.URL) (string, error) {
-	return func(u *url.URL) (string, error) { return mysqlConfig(u, isolation) }
+func mysqlDSN(isolation string, lease time.Duration) func(*url.URL) (string, error) {
+	return func(u *url.URL) (string, error) { return mysqlConfig(u, isolation, lease) }
 }
 
-func mysqlConfig(u *url.URL, isolation string) (string, error) {
+func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, error) {
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.DBName = "tcp", u.Host, strings.Trim(u.Path, "/")
 	if u.Port() == "" {
@@ -165,8 +187,9 @@ func mysqlConfig(u *url.URL, isolation string) (string, error) {
 	c.Passwd, _ = u.User.Password()
 	c.ClientFoundRows, c.InterpolateParams = true, true
 	c.Params = map[string]string{
-		isolation:  "'READ-COMMITTED'",
-		"sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+		isolation:      "'READ-COMMITTED'",
+		"sql_mode":     "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+		"wait_timeout": strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
 	}
 	for name, values := range u.Query() {
 		if name != "tls" {

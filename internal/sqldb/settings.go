@@ -21,10 +21,18 @@ type Setting struct {
 	Also []string
 }
 
+// String is one line for a log or a person.
+func (s Setting) String() string {
+	if s.Safe() {
+		return s.Name + " is " + s.Value
+	}
+	return fmt.Sprintf("%s is %q, must be %q: %s", s.Name, s.Value, s.Want, s.Why)
+}
+
 // Safe says that the setting is as it must be.
 func (s Setting) Safe() bool { return s.Value == s.Want || slices.Contains(s.Also, s.Value) }
 
-// Settings reads the settings in effect on a writing connection, for a server to print at its start.
+// Settings reads the settings in effect on a writing connection, for a server to print at its start: those that are safe, too.
 func (db *DB) Settings(ctx context.Context) ([]Setting, error) {
 	query, settings := "PRAGMA ", sqliteSettings(db.memory)
 	switch db.dialect.Name {
@@ -32,6 +40,15 @@ func (db *DB) Settings(ctx context.Context) ([]Setting, error) {
 		query, settings = "SHOW ", postgresSettings()
 	case "mysql":
 		query, settings = "SELECT @@GLOBAL.", mysqlSettings()
+	}
+	if db.dialect.Name == "mysql" {
+		var binlog bool
+		if err := db.writer.GetContext(ctx, &binlog, "SELECT @@GLOBAL.log_bin"); err != nil {
+			return nil, fmt.Errorf("sqldb: read setting log_bin: %w", err)
+		}
+		if binlog {
+			settings = append(settings, mysqlBinlogSettings()...)
+		}
 	}
 	for i := range settings {
 		if err := db.writer.GetContext(ctx, &settings[i].Value, query+settings[i].Name); err != nil {
@@ -67,8 +84,13 @@ func postgresSettings() []Setting {
 func mysqlSettings() []Setting {
 	return []Setting{
 		{Name: "innodb_flush_log_at_trx_commit", Want: "1", Why: lost},
-		{Name: "innodb_doublewrite", Want: "1", Why: "a power loss leaves the database corrupt", Also: []string{"ON"}},
+		{Name: "innodb_doublewrite", Want: "1", Why: "a power loss leaves the database corrupt", Also: []string{"ON", "DETECT_AND_RECOVER"}},
 	}
+}
+
+// mysqlBinlogSettings are those of a server that writes a binary log: with its help it decides, after a crash, what was committed.
+func mysqlBinlogSettings() []Setting {
+	return []Setting{{Name: "sync_binlog", Want: "1", Why: lost}}
 }
 
 func (db *DB) check(ctx context.Context) error {
@@ -79,7 +101,7 @@ func (db *DB) check(ctx context.Context) error {
 	var unsafe []error
 	for _, s := range settings {
 		if !s.Safe() {
-			unsafe = append(unsafe, fmt.Errorf("%w: %s is %q, must be %q: %s", ErrUnsafe, s.Name, s.Value, s.Want, s.Why))
+			unsafe = append(unsafe, fmt.Errorf("%w: %s", ErrUnsafe, s))
 		}
 	}
 	return errors.Join(unsafe...)

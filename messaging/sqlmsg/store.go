@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -20,9 +21,22 @@ var migrations embed.FS
 // DB is an open database. It is safe for concurrent use; see [Open].
 type DB = sqldb.DB
 
-// Open opens the database that url names, "sqlite:PATH" or "sqlite::memory:", and checks its
-// durability settings. The caller closes it.
-func Open(ctx context.Context, url string) (*DB, error) { return sqldb.Open(ctx, url) }
+// Option adjusts [Open].
+type Option = sqldb.Option
+
+// AllowUnsafe opens a database although a setting says that it may lose what was committed; DB.Settings tells which.
+func AllowUnsafe() Option { return sqldb.AllowUnsafe() }
+
+// Lease says how long a process that does nothing may keep rows from others, because it was stopped in the middle of a
+// transaction. Zero or less means 30 s. A handler that executes no statement for
+// so long loses its transaction, and is called again.
+func Lease(d time.Duration) Option { return sqldb.Lease(d) }
+
+// Open opens the database that url names, "sqlite:PATH", "sqlite::memory:", "postgres://USER:PASSWORD@HOST/DATABASE" or
+// "mysql://USER:PASSWORD@HOST/DATABASE", and checks its durability settings. The caller closes it.
+func Open(ctx context.Context, url string, options ...Option) (*DB, error) {
+	return sqldb.Open(ctx, url, options...)
+}
 
 // Config says how a store's tables are named.
 type Config struct {
