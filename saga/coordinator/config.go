@@ -57,7 +57,7 @@ type Config struct {
 	Observe func(Transition)
 	// Logger gets what fails. Zero means [slog.Default].
 	Logger *slog.Logger
-	// Now is the clock. Zero means [time.Now].
+	// Now is this host's clock. With a store that is a [Clock] it only measures the time between two readings of that. Zero means [time.Now].
 	Now func() time.Time
 }
 

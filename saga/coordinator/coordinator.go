@@ -15,7 +15,8 @@ import (
 // Coordinator runs the instances of its definitions. Make one with [New] and run it; its methods are safe for
 // concurrent use. Any number of coordinators may share a store.
 type Coordinator struct {
-	cfg      Config
+	cfg      Config // its Now is the clock's
+	clock    *clock
 	byHash   map[string]saga.Any
 	joinable map[string]saga.Any // the choreographed definitions by family
 	conducts bool                // there is an orchestrated definition
@@ -63,8 +64,10 @@ func New(config Config) (*Coordinator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	clock := &clock{host: cfg.Now}
+	cfg.Now = clock.now
 	c := &Coordinator{
-		cfg: cfg, relay: cfg.Relay, byHash: map[string]saga.Any{}, joinable: map[string]saga.Any{}, matched: map[string]bool{},
+		cfg: cfg, clock: clock, relay: cfg.Relay, byHash: map[string]saga.Any{}, joinable: map[string]saga.Any{}, matched: map[string]bool{},
 		requests: make(chan []*request), closed: make(chan struct{}),
 	}
 	for _, d := range cfg.Definitions {
@@ -150,6 +153,10 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	c.running = true
 	c.lifecycle.Unlock()
 
+	if err := c.clock.refresh(ctx, c.cfg.Store, 0); err != nil {
+		close(c.closed)
+		return err
+	}
 	if err := c.cfg.Store.Adopt(ctx, c.hashes(nil)); err != nil {
 		close(c.closed)
 		return fmt.Errorf("coordinator: take up parked instances: %w", err)

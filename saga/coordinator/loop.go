@@ -128,13 +128,16 @@ func (l *loop) gather() {
 	}
 }
 
-// adoptOrphans takes up, once in a recheck, the instances that a coordinator of an older or newer version parked while this one
+// adoptOrphans reads the clock and takes up, once in a recheck, the instances that a coordinator of an older or newer version parked while this one
 // was running already.
 func (l *loop) adoptOrphans(ctx context.Context) {
-	now := l.c.cfg.Now()
-	if now.Before(l.adopt) {
+	if l.c.cfg.Now().Before(l.adopt) {
 		return
 	}
+	if err := l.c.clock.refresh(ctx, l.c.cfg.Store, 0); err != nil {
+		l.c.cfg.Logger.WarnContext(ctx, "coordinator: time goes by this host's clock since the last reading", "error", err)
+	}
+	now := l.c.cfg.Now()
 	l.adopt = now.Add(l.c.cfg.Recheck)
 	if err := l.c.cfg.Store.Adopt(ctx, l.c.hashes(l.unusable)); err != nil {
 		l.c.cfg.Logger.ErrorContext(ctx, "coordinator: take up parked instances", "error", err)

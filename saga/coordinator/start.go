@@ -78,6 +78,9 @@ func newID(definition, key string) (saga.ID, error) {
 }
 
 func (c *Coordinator) startWithin(ctx context.Context, store Store, def saga.Any, in saga.Start) error {
+	if err := c.clock.refresh(ctx, store, c.cfg.Recheck); err != nil { // the loop may not run here
+		return err
+	}
 	existing, err := store.Load(ctx, []Want{{ID: in.ID}})
 	if err != nil {
 		return fmt.Errorf("coordinator: start: %w", err)

@@ -47,6 +47,7 @@ type Store struct {
 
 var (
 	_ coordinator.Store  = (*Store)(nil)
+	_ coordinator.Clock  = (*Store)(nil)
 	_ coordinator.Reader = (*Store)(nil)
 	_ outbox.Store       = (*Store)(nil)
 )
@@ -254,6 +255,18 @@ func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.
 		return nil, time.Time{}, fmt.Errorf("sqlsaga: next wake-up: %w", err)
 	}
 	return due, fromWake(next), nil
+}
+
+// Time implements [coordinator.Clock]: it is the database's clock. That of SQLite is the host's.
+func (s *Store) Time(ctx context.Context) (time.Time, error) {
+	if s.dialect.Name == "sqlite" {
+		return time.Now(), nil
+	}
+	var at int64
+	if err := sqlx.GetContext(ctx, s.reader(), &at, "SELECT "+s.dialect.Now); err != nil {
+		return time.Time{}, fmt.Errorf("sqlsaga: time: %w", err)
+	}
+	return time.UnixMilli(at), nil
 }
 
 // dueFilter is the condition on the definition's name, with its arguments.
