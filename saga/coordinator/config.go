@@ -51,6 +51,9 @@ type Config struct {
 	// Recheck is the longest time between two looks at the store's wake-up times, which finds those that another
 	// process left behind. Zero means one minute.
 	Recheck time.Duration
+	// Retention says how long instances that ended are kept. Zero means that they are removed [DefaultKeep] after their end, with
+	// a Store that can remove them; see [Remover].
+	Retention Retention
 	// Observe is called with every transition that this coordinator knows it committed, in order for each instance, from its own
 	// goroutine: it must not block. Starts [Within] a transaction, and commits whose outcome the store could not tell, are not
 	// among them. Nil means nobody watches.
@@ -73,6 +76,10 @@ func (c Config) withDefaults() Config {
 	c.Name = cmp.Or(c.Name, "saga-coordinator")
 	c.MaxBatch = cmp.Or(c.MaxBatch, 256)
 	c.Recheck = cmp.Or(c.Recheck, time.Minute)
+	if _, removes := c.Store.(Remover); !removes && c.Retention.Keep == 0 && c.Retention.Archive == nil {
+		c.Retention.Keep = KeepForever
+	}
+	c.Retention.Keep = cmp.Or(c.Retention.Keep, DefaultKeep)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -98,6 +105,7 @@ func (c Config) validate() error {
 	need(len(c.Definitions) > 0, "Definitions is empty")
 	need(c.MaxBatch > 0, "MaxBatch is negative")
 	need(c.Recheck > 0, "Recheck is negative")
+	c.Retention.validate(c.Store, need)
 	seen, families := map[string]bool{}, map[string]bool{}
 	for i, d := range c.Definitions {
 		if d == nil {

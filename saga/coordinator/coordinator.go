@@ -189,7 +189,12 @@ func (c *Coordinator) Run(ctx context.Context) error {
 			return nil
 		}
 	})
+	removeCtx, stopRemoving := context.WithCancel(ctx)
+	defer stopRemoving()
+	removing := goRun(func() error { c.removeEnded(removeCtx); return nil })
 	err = c.router.Run(ctx)
+	stopRemoving()
+	<-removing
 	stopLoop()
 	<-loopDone
 	stopRelay()

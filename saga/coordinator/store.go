@@ -34,6 +34,25 @@ type Store interface {
 	Adopt(ctx context.Context, hashes []string) error
 }
 
+// Remover is what a [Store] implements besides that can remove instances which ended, and old pauses; see [Retention].
+type Remover interface {
+	// Ended looks at up to limit instances in the order of their creation, from the cursor on, "" being the oldest, and returns those that are
+	// terminal since before the time, and the cursor of the next page: "" where no instance behind was started before the time.
+	Ended(ctx context.Context, before time.Time, cursor string, limit int) (ids []saga.ID, next string, err error)
+	// Remove removes those of the instances that are terminal since before the time, as it finds them in the transaction that removes
+	// them, each as a whole: records, log, audit and expectations. It returns how many, and may use several transactions to keep each short.
+	Remove(ctx context.Context, before time.Time, ids []saga.ID) (int, error)
+	// RemovePauses removes the pauses that are done and have neither begun nor been released since the time. It returns how many.
+	RemovePauses(ctx context.Context, before time.Time) (int, error)
+}
+
+// Clock is a [Store] with a clock that all its coordinators share, such as its database's. They then go by it, so that
+// it does not matter how their hosts' clocks are set.
+type Clock interface {
+	// Time returns the clock's time.
+	Time(ctx context.Context) (time.Time, error)
+}
+
 // MaxMatches bounds the open expectations that one [Store.Match] returns.
 const MaxMatches = 1000
 

@@ -24,6 +24,7 @@ type Store struct {
 	mu        sync.Mutex
 	instances map[saga.ID]*instance
 	order     []saga.ID // by creation
+	created   int       // instances in all, removed ones too
 	outbox    []messaging.Message
 	expected  []coordinator.Expected
 	pauses    []coordinator.Pause // by beginning
@@ -31,6 +32,7 @@ type Store struct {
 
 // instance is one saga with all that belongs to it.
 type instance struct {
+	seq   int        // its number by creation, from 1
 	state saga.State // without items
 	keys  []string   // of its items, by creation
 	items map[string]saga.Record
@@ -39,9 +41,10 @@ type instance struct {
 }
 
 var (
-	_ coordinator.Store  = (*Store)(nil)
-	_ coordinator.Reader = (*Store)(nil)
-	_ outbox.Store       = (*Store)(nil)
+	_ coordinator.Store   = (*Store)(nil)
+	_ coordinator.Reader  = (*Store)(nil)
+	_ coordinator.Remover = (*Store)(nil)
+	_ outbox.Store        = (*Store)(nil)
 )
 
 // errNoData says that a record is to keep data that was never stored.
@@ -106,7 +109,8 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 	for _, c := range fresh {
 		i, exists := s.instances[c.State.ID]
 		if !exists {
-			i = &instance{items: map[string]saga.Record{}}
+			s.created++
+			i = &instance{seq: s.created, items: map[string]saga.Record{}}
 			s.instances[c.State.ID] = i
 			s.order = append(s.order, c.State.ID)
 		}
@@ -387,27 +391,40 @@ func (s *Store) Items(ctx context.Context, id saga.ID, offset, limit int) ([]sag
 func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.State, next string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := min(cmp.Or(max(q.Limit, 0), 50), 500)
-	before := len(s.order)
+	limit, last := min(cmp.Or(max(q.Limit, 0), 50), 500), 0
+	before := s.created + 1
 	if q.Cursor != "" {
-		if before, err = strconv.Atoi(q.Cursor); err != nil || before < 0 || before > len(s.order) {
-			return nil, "", fmt.Errorf("%w: cursor: take it from the page before", coordinator.ErrCursor)
+		if before, err = s.parseCursor(q.Cursor); err != nil {
+			return nil, "", err
 		}
 	}
-	for n := before - 1; n >= 0; n-- {
-		state := s.instances[s.order[n]].state
+	for _, id := range slices.Backward(s.order) {
+		i := s.instances[id]
+		state := i.state
+		if i.seq >= before {
+			continue
+		}
 		if q.Definition != "" && q.Definition != state.Definition || q.Status != "" && q.Status != state.Status ||
 			q.Key != "" && q.Key != state.Key {
 			continue
 		}
 		if len(page) == limit {
-			return page, strconv.Itoa(n + 1), ctx.Err()
+			return page, strconv.Itoa(last), ctx.Err()
 		}
 		state = cloneState(state)
 		state.Root = saga.Record{}
-		page = append(page, state)
+		page, last = append(page, state), i.seq
 	}
 	return page, "", ctx.Err()
+}
+
+// parseCursor reads the number of the last instance of a page.
+func (s *Store) parseCursor(cursor string) (int, error) {
+	seq, err := strconv.Atoi(cursor)
+	if err != nil || seq < 0 || seq > s.created {
+		return 0, fmt.Errorf("%w: cursor: take it from the page before", coordinator.ErrCursor)
+	}
+	return seq, nil
 }
 
 // History implements [coordinator.Reader].

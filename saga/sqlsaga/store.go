@@ -46,10 +46,11 @@ type Store struct {
 }
 
 var (
-	_ coordinator.Store  = (*Store)(nil)
-	_ coordinator.Clock  = (*Store)(nil)
-	_ coordinator.Reader = (*Store)(nil)
-	_ outbox.Store       = (*Store)(nil)
+	_ coordinator.Store   = (*Store)(nil)
+	_ coordinator.Clock   = (*Store)(nil)
+	_ coordinator.Reader  = (*Store)(nil)
+	_ coordinator.Remover = (*Store)(nil)
+	_ outbox.Store        = (*Store)(nil)
 )
 
 // New returns a store on db, whose tables [Store.Migrate] makes. Faults of the configuration: [ErrConfig].
