@@ -51,8 +51,7 @@ func (t *traced) Publish(ctx context.Context, m messaging.Message, done func(err
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		from = extract(ctx, m)
 	}
-	from, span := t.tracer.Start(from, "send "+m.Topic, trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(t.attributes(m, "send", semconv.MessagingOperationTypeSend)...))
+	from, span := t.start(from, m, "send", trace.SpanKindProducer, semconv.MessagingOperationTypeSend)
 	t.next.Publish(ctx, inject(from, m), func(err error) {
 		finish(span, err)
 		done(err)
@@ -75,8 +74,7 @@ func (t *traced) Subscribe(ctx context.Context, s messaging.Subscription, ready 
 		spans := make([]trace.Span, len(batch))
 		messages := make([]messaging.Message, len(batch))
 		for i, m := range batch {
-			own, span := t.tracer.Start(extract(ctx, m), "process "+m.Topic, trace.WithSpanKind(trace.SpanKindConsumer),
-				trace.WithAttributes(append(t.attributes(m, "process", semconv.MessagingOperationTypeProcess), subscription)...))
+			own, span := t.start(extract(ctx, m), m, "process", trace.SpanKindConsumer, semconv.MessagingOperationTypeProcess, subscription)
 			spans[i], messages[i] = span, inject(own, m)
 		}
 		if len(batch) == 1 {
@@ -96,14 +94,15 @@ func (t *traced) Subscribe(ctx context.Context, s messaging.Subscription, ready 
 	})
 }
 
-func (t *traced) attributes(m messaging.Message, operation string, kind attribute.KeyValue) []attribute.KeyValue {
-	all := make([]attribute.KeyValue, 0, 7)
+// start begins the span of an operation with the message.
+func (t *traced) start(ctx context.Context, m messaging.Message, operation string, kind trace.SpanKind, more ...attribute.KeyValue) (context.Context, trace.Span) {
+	all := more
+	all = append(all, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(m.Topic), semconv.MessagingMessageBodySize(len(m.Payload)))
 	all = append(all, t.system...)
-	all = append(all, kind, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(m.Topic), semconv.MessagingMessageBodySize(len(m.Payload)))
 	if m.ID != "" {
 		all = append(all, semconv.MessagingMessageID(m.ID))
 	}
-	return all
+	return t.tracer.Start(ctx, operation+" "+m.Topic, trace.WithSpanKind(kind), trace.WithAttributes(all...)) //nolint:spancheck // the caller ends it
 }
 
 // extract returns ctx with the span that the message's headers name, if they name one.
