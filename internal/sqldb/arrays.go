@@ -18,11 +18,11 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 	if err != nil {
 		return fmt.Errorf("sqldb: insert into %s: %w", in.Table, err)
 	}
-	types := ""
+	var types strings.Builder
 	for _, column := range args {
-		types += arrayType(column)
+		types.WriteString(arrayType(column))
 	}
-	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types) + " ORDER BY n"
+	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types.String()) + " ORDER BY n"
 	if in.Suffix != "" {
 		query += " " + in.Suffix
 	}

@@ -48,7 +48,7 @@ func (t *guardedTx) QueryContext(ctx context.Context, query string, args ...any)
 	if err := t.ended(); err != nil {
 		return nil, err
 	}
-	rows, err := t.ExtContext.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
+	rows, err := t.ExtContext.QueryContext(ctx, query, args...)
 	t.note(err)
 	return rows, err
 }
@@ -58,7 +58,7 @@ func (t *guardedTx) QueryxContext(ctx context.Context, query string, args ...any
 	if err := t.ended(); err != nil {
 		return nil, err
 	}
-	rows, err := t.ExtContext.QueryxContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
+	rows, err := t.ExtContext.QueryxContext(ctx, query, args...)
 	t.note(err)
 	return rows, err
 }

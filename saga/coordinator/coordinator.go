@@ -191,10 +191,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	})
 	removeCtx, stopRemoving := context.WithCancel(ctx)
 	defer stopRemoving()
-	removing := goRun(func() error { c.removeEnded(removeCtx); return nil })
+	var removing sync.WaitGroup
+	removing.Go(func() { c.removeEnded(removeCtx) })
 	err = c.router.Run(ctx)
 	stopRemoving()
-	<-removing
+	removing.Wait()
 	stopLoop()
 	<-loopDone
 	stopRelay()
