@@ -56,7 +56,7 @@ func BenchmarkFigures(b *testing.B) {
 	for _, keys := range []int{0, 100} {
 		for _, outstanding := range []int{64, 1000} {
 			b.Run(fmt.Sprintf("keys=%d/outstanding=%d", keys, outstanding), func(b *testing.B) {
-				sides := []*side{newTyped(b, s, keys), newBare(b, s, keys, 0), newBare(b, s, keys, time.Millisecond)}
+				sides := []*side{newTyped(b, s, keys), newBare(b, s, keys, bare{}), newBare(b, s, keys, bare{delay: time.Millisecond}), newBare(b, s, keys, bare{typed: true})}
 				n := 40 * outstanding
 				measured := make([][]measured, len(sides))
 				for _, one := range sides {
@@ -154,11 +154,20 @@ func keyOf(i, keys int) string {
 	return "key-" + strconv.Itoa(i%keys)
 }
 
-// newBare is the client alone, with its own defaults but for the batches' keys and, if not zero, their delay.
-func newBare(b *testing.B, s server, keys int, delay time.Duration) *side {
+// bare says how the client is used without this package.
+type bare struct {
+	delay time.Duration // of batches; zero: the client's own, 10 ms
+	typed bool          // each message is encoded and decoded, and has an ID: what is left of the difference is the driver's and the router's
+}
+
+// newBare is the client alone, with its own defaults but for the batches' keys and what is given.
+func newBare(b *testing.B, s server, keys int, how bare) *side {
 	one := &side{name: "bare"}
-	if delay > 0 {
-		one.name += "-" + delay.String()
+	switch {
+	case how.typed:
+		one.name += "-typed"
+	case how.delay > 0:
+		one.name += "-" + how.delay.String()
 	}
 	client, err := pulsar.NewClient(pulsar.ClientOptions{
 		URL: s.url, MetricsRegisterer: prometheus.NewRegistry(), Logger: pulsarlog.NewLoggerWithSlog(discard()),
@@ -176,15 +185,13 @@ func newBare(b *testing.B, s server, keys int, delay time.Duration) *side {
 	if keys > 0 {
 		builder = pulsar.KeyBasedBatchBuilder
 	}
-	producer, err := client.CreateProducer(pulsar.ProducerOptions{Topic: topic, BatcherBuilderType: builder, BatchingMaxPublishDelay: delay, SendTimeout: -1})
+	producer, err := client.CreateProducer(pulsar.ProducerOptions{Topic: topic, BatcherBuilderType: builder, BatchingMaxPublishDelay: how.delay, SendTimeout: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	schema, err := avromsg.ParseSchema(bookedSchema)
-	if err != nil {
-		b.Fatal(err)
-	}
-	payload, err := schema.Marshal(newBooked(1))
+	codec := newTestCodec(b, topic)
+	value := newBooked(1)
+	encoded, err := codec.Encode(value)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -196,6 +203,11 @@ func newBare(b *testing.B, s server, keys int, delay time.Duration) *side {
 			m, err := consumer.Receive(ctx)
 			if err != nil {
 				return
+			}
+			if how.typed {
+				if _, err := codec.Decode(messaging.Message{ID: m.Properties()["id"], Topic: topic, Payload: m.Payload()}); err != nil {
+					b.Error(err)
+				}
 			}
 			if err := consumer.Ack(m); err != nil {
 				b.Error(err)
@@ -210,7 +222,16 @@ func newBare(b *testing.B, s server, keys int, delay time.Duration) *side {
 		consumer.Close()
 	})
 	one.send = func(i int, done func(error)) {
-		producer.SendAsync(ctx, &pulsar.ProducerMessage{Payload: payload, Key: keyOf(i, keys)}, func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+		m := &pulsar.ProducerMessage{Payload: encoded.Payload, Key: keyOf(i, keys)}
+		if how.typed {
+			value.Price = int64(i)
+			typed, err := codec.Encode(value)
+			if err != nil {
+				b.Fatal(err)
+			}
+			m.Payload, m.Properties = typed.Payload, map[string]string{"id": "0190-" + strconv.Itoa(i)}
+		}
+		producer.SendAsync(ctx, m, func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
 			done(err)
 		})
 	}
@@ -251,9 +272,10 @@ func newTyped(b *testing.B, s server, keys int) *side {
 		}
 	})
 	wait(b, router.Ready(), "router")
-	note := strings.Repeat("x", 285)
+	value := newBooked(1)
 	one.send = func(i int, done func(error)) {
-		m, err := codec.Encode(booked{Seat: "12A", Price: int64(i), Note: &note})
+		value.Price = int64(i)
+		m, err := codec.Encode(value)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -15,8 +15,10 @@
 //
 // # Semantics
 //
-// A message is one Pulsar message: Key is the partition key, ID and Type are the properties [PropertyID] and [PropertyType], the headers are properties
-// under their own names, W3C's traceparent included. A message of a foreign producer may have none of them: its ID is empty, and its BrokerID,
+// A message is one Pulsar message: Key is the partition key, the headers are properties under their own names, W3C's traceparent included. Type, the
+// schema's fingerprint and ID share one property, [PropertyEnvelope], "TYPE FINGERPRINT ID", since properties are what costs most; a message without an ID, without
+// a type and a fingerprint, or with a space in them has [PropertyID] and [PropertyType] instead. Both forms are read, so that producers in other languages may
+// write the second. A message of a foreign producer may have none of them: its ID is empty, and its BrokerID,
 // "ledger:entry:partition:index", tells it from others. Of a message with an ordering key, that is the Key. Published is the broker's time where the
 // broker is told to keep it, else the producer's.
 //
@@ -57,21 +59,32 @@
 // With [Config.Schemas], which a codec implements, the topic's Avro schema is registered byte for byte when its producer opens. A broker that does not take it beside its own makes every publish
 // fail with [ErrSchemaRefused]. Consumers register none and are never refused: each message is read with its writer's schema. That is named by the header
 // "avro-fingerprint", which our codec sets, or else by the schema version that the broker keeps with the message; the text of a version is read once, from
-// the broker's REST interface, and given to [Schemas]. While the REST interface does not answer, such messages wait. A version that is gone or cannot be read makes its messages malformed, never
+// the broker's REST interface, and given to [Schemas]. A fingerprint that a codec with a method Knows does not know is looked up by the version too. While the REST interface does not answer, such messages wait. A version that is gone or cannot be read makes its messages malformed, never
 // misread.
 //
 // # Limits
 //
 // A topic has [Config.MaxPending] messages without an outcome; beyond that, Publish waits. A consumer is sent [Config.Prefetch] messages ahead for each
-// partition. Transactions, the client's own dead-letter and retry topics, and deduplication by the broker are not used; a namespace may have the last switched on.
+// partition. A topic without a subscription keeps nothing, unless its namespace retains messages: subscribe to a dead-letter topic before there are dead letters.
+//
+// Transactions, the client's own dead-letter and retry topics, and deduplication by the broker are not used; a namespace may have the last switched on.
 //
 // Wrong credentials look like a lost connection to the client, which says more in the log. It also leaves one goroutine behind for each producer
 // that it closes by itself, as when a topic is terminated or deleted.
 //
+// What Pulsar or its client cannot do is an error that says so: a subscription type that does not exist is [messaging.ErrUnsupported], a message that does not fit
+// [ErrMessage], a schema beside others [ErrSchemaRefused], an exclusive subscription with a consumer [messaging.ErrBusy]. A panic of the client's is an error of the publish.
+//
+// # Metrics and traces
+//
+// [Config.Metrics] takes the client's metrics, and of this package pulsarmsg_subscription_losses_total, pulsarmsg_held_messages and
+// pulsarmsg_producers_retired_total. Package otelmsg makes OpenTelemetry's spans, for this broker as for others.
+//
 // # Testing
 //
-// The integration tests run when PULSAR_URL names a broker (and PULSAR_ADMIN_URL its REST interface, unless that is port 8080 of the same
-// host). [messagingtest.RunBroker] is among them.
+// The integration tests find their broker as package testenv says: by PULSAR_URL, or in a container. [messagingtest.RunBroker] is among them, and faults under
+// load: a killed broker, connections that break in every way, topics that are unloaded, partitions that grow. "make bench-pulsar" compares typed messages with the
+// bare client.
 //
 // [messagingtest.RunBroker]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/messagingtest#RunBroker
 package pulsarmsg
