@@ -22,8 +22,10 @@
 // "ledger:entry:partition:index", tells it from others. Of a message with an ordering key, that is the Key. Published is the broker's time where the
 // broker is told to keep it, else the producer's.
 //
-// The outcome of a publish is nil when Pulsar has stored the message. Producers are replaced when the broker has closed them for good, when the
-// client has, and when they owe an outcome for [Config.SendTimeout]; their open messages fail with [ErrNoOutcome] and may have been published. Outcomes
+// The outcome of a publish is nil when Pulsar has stored the message. A producer that loses its connection, or that the broker closes, is replaced, and what it
+// owes is sent again by the next one, in the same order: some of it is then there twice. It is not replaced by the client, whose messages may overtake each other at
+// that moment. Producers are also replaced when the client has closed them for good, and when they owe an outcome for
+// [Config.SendTimeout]; their open messages then fail with [ErrNoOutcome] and may have been published. Outcomes
 // are told on a goroutine of this package's: a function that blocks holds up its topic, and not the connection.
 //
 // Messages are batched as they come: one alone is sent at once, and those that come while it is on its way make the next batch. Messages with

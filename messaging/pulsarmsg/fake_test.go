@@ -34,10 +34,11 @@ type callback func(pulsar.MessageID, *pulsar.ProducerMessage, error)
 // fakeProducer takes messages and calls nobody back.
 type fakeProducer struct {
 	pulsar.Producer
-	sends func(m *pulsar.ProducerMessage, done callback) // nil: to sent
-	sent  chan sent
-	hang  bool // Close does not return before the test ends
-	ended chan struct{}
+	sends   func(m *pulsar.ProducerMessage, done callback) // nil: to sent
+	sent    chan sent
+	hang    bool // Close does not return before the test ends
+	options pulsar.ProducerOptions
+	ended   chan struct{}
 
 	mu     sync.Mutex
 	closed int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -348,27 +349,31 @@ func (o *outlet) overdue() {
 func (o *outlet) openSession() {
 	ctx, cancel := context.WithTimeout(o.broker.ctx, o.broker.config.SendTimeout)
 	defer cancel()
-	s, err := o.broker.newSession(o)
-	for attempt := 1; err != nil && !isHopeless(err) && pause(ctx, o.broker.config.Backoff.Delay(attempt, o.topic)); attempt++ {
-		s, err = o.broker.newSession(o)
-	}
-	o.mu.Lock()
-	if o.state == closed {
-		o.mu.Unlock()
+	for attempt := 1; ; attempt++ {
+		s, err := o.broker.newSession(o)
 		if err == nil {
+			if err = o.begin(s); err == nil {
+				return
+			}
 			o.closeSession(s)
 		}
-		return
-	}
-	if err != nil {
-		for _, p := range o.waiting {
-			o.unlink(p)
-			o.decide(p, err)
+		if isHopeless(err) || !pause(ctx, o.broker.config.Backoff.Delay(attempt, o.topic)) {
+			o.failWaiting(err)
+			return
 		}
-		o.waiting = nil
-		o.state = idle
-		o.mu.Unlock()
-		return
+	}
+}
+
+// begin sends what has waited, and from then on what comes. An error says that the session is of no use.
+func (o *outlet) begin(s *session) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state == closed {
+		o.broker.spawn(func() { o.closeSession(s) })
+		return nil
+	}
+	if s.lost {
+		return errDisconnected
 	}
 	o.session = s
 	for len(o.waiting) > 0 && o.session == s {
@@ -386,10 +391,65 @@ func (o *outlet) openSession() {
 	if o.state == opening && o.session == s {
 		o.state = ready
 	}
-	o.mu.Unlock()
+	return nil
 }
 
-// retire gives up the session; what it owes fails, and what comes waits for the next one.
+// failWaiting tells those who waited for a producer that there is none.
+func (o *outlet) failWaiting(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state == closed {
+		return
+	}
+	for _, p := range o.waiting {
+		o.unlink(p)
+		o.decide(p, err)
+	}
+	o.waiting = nil
+	o.state = idle
+}
+
+// lose gives up a session whose producer is about to connect again, and has the next one send all that it owes, in the same order. The client would do so too,
+// but data that it has queued for the connection goes out after its new registration and before what was sent earlier and got lost: the order of the keys would
+// be gone, and where the broker deduplicates, the earlier messages too, as their sequence numbers are lower.
+func (o *outlet) lose(s *session) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.lost = true
+	if o.session != s || o.state == closed {
+		return
+	}
+	var again []*publication
+	for p := o.open.next; p != &o.open; {
+		next := p.next
+		switch {
+		case p.session != s:
+		case p.done == nil:
+			o.unlink(p)
+		case time.Since(p.since) >= o.patience():
+			o.unlink(p)
+			o.decide(p, ErrNoOutcome)
+		default:
+			again = append(again, o.renew(p))
+		}
+		p = next
+	}
+	o.waiting = append(again, o.waiting...)
+	o.retire(s, errDisconnected)
+}
+
+// renew puts another publication of the same message in p's place: what the client still says of p, or does with it, concerns nobody any more.
+func (o *outlet) renew(p *publication) *publication {
+	q := &publication{outlet: o, prev: p.prev, next: p.next, done: p.done, watch: p.watch, size: p.size, since: p.since, message: p.message}
+	q.properties = maps.Clone(p.properties)
+	q.message.Properties = q.properties
+	q.callback = q.sent
+	q.prev.next, q.next.prev = q, q
+	p.prev, p.next, p.done, p.watch = nil, nil, nil, nil
+	return q
+}
+
+// retire gives up the session; what it still owes fails, and what comes waits for the next one.
 func (o *outlet) retire(s *session, reason error) {
 	if o.session != s || o.state == closed {
 		return

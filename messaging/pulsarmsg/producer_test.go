@@ -17,11 +17,12 @@ import (
 // opens returns a client that opens the producers in turn; a nil one is an error.
 func opens(producers ...*fakeProducer) *fakeClient {
 	next := 0
-	return &fakeClient{produce: func(pulsar.ProducerOptions) (pulsar.Producer, error) {
+	return &fakeClient{produce: func(o pulsar.ProducerOptions) (pulsar.Producer, error) {
 		next++
 		if next > len(producers) || producers[next-1] == nil {
 			return nil, errors.New("server error: ServiceNotReady")
 		}
+		producers[next-1].options = o
 		return producers[next-1], nil
 	}}
 }
@@ -417,6 +418,96 @@ func TestProducersByKey(t *testing.T) {
 			if o := <-built; o.BatcherBuilderType != c.want || o.DisableBatching {
 				t.Errorf("%+v: batches are built by %v, off: %v", c.m, o.BatcherBuilderType, o.DisableBatching)
 			}
+		}
+		closeBroker(t, b)
+	})
+}
+
+// TestALostProducerIsReplaced: the client would register again before it has sent what is queued, so that messages overtake each other. Before it does, it asks for a
+// backoff policy.
+func TestALostProducerIsReplaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, second := newFakeProducer(), newFakeProducer()
+		b := newFake(t, opens(first, nil, second))
+		ctx, cancel := context.WithCancel(t.Context())
+		stored := publish(b, topicMessage("0"))
+		s := <-first.sent
+		s.done(nil, s.message, nil)
+		if err := <-stored; err != nil {
+			t.Error(err)
+		}
+		givenUp := publishUntil(ctx, b, topicMessage("given up"))
+		outcomes := []<-chan error{publish(b, topicMessage("1")), publish(b, topicMessage("2"))}
+		synctest.Wait()
+		cancel()
+		if err := <-givenUp; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+		first.options.BackOffPolicyFunc()
+		if first.closes() != 1 {
+			t.Error("the producer was not closed before it could register again")
+		}
+		outcomes = append(outcomes, publish(b, topicMessage("3")))
+		for len(first.sent) > 0 { // what the client says when it is closed
+			s := <-first.sent
+			s.done(nil, s.message, pulsar.ErrProducerClosed)
+		}
+		for i, o := range outcomes {
+			s := <-second.sent
+			if got, want := s.message.Properties[PropertyID], fmt.Sprint(i+1); got != want {
+				t.Errorf("message %s was sent, want %s", got, want)
+			}
+			pending(t, o, "a message that was sent again")
+			s.done(nil, s.message, nil)
+			if err := <-o; err != nil {
+				t.Error(err)
+			}
+		}
+		closeBroker(t, b)
+	})
+}
+
+// TestAProducerIsLostAgainAndAgain: until its messages have had their time.
+func TestAProducerIsLostAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		producers := []*fakeProducer{newFakeProducer(), newFakeProducer(), newFakeProducer(), newFakeProducer()}
+		b := newFake(t, opens(producers...), func(c *Config) { c.SendTimeout = time.Minute })
+		o := publish(b, topicMessage("1"))
+		for _, p := range producers[:3] {
+			<-p.sent
+			pending(t, o, "a message that is sent again")
+			<-time.After(25 * time.Second)
+			p.options.BackOffPolicyFunc()
+		}
+		if err := <-o; !errors.Is(err, ErrNoOutcome) {
+			t.Errorf("%v, want ErrNoOutcome", err)
+		}
+		closeBroker(t, b)
+	})
+}
+
+// TestAProducerIsLostWhileItOpens: as one of a topic with several partitions, of which one was open already.
+func TestAProducerIsLostWhileItOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, second := newFakeProducer(), newFakeProducer()
+		client := opens(first, second)
+		open, opened := client.produce, 0
+		client.produce = func(o pulsar.ProducerOptions) (pulsar.Producer, error) {
+			if opened++; opened == 1 {
+				go o.BackOffPolicyFunc()
+				synctest.Wait()
+			}
+			return open(o)
+		}
+		b := newFake(t, client)
+		o := publish(b, topicMessage("1"))
+		s := <-second.sent
+		s.done(nil, s.message, nil)
+		if err := <-o; err != nil || first.closes() != 1 {
+			t.Errorf("%v; the lost producer was closed %d times, want once", err, first.closes())
 		}
 		closeBroker(t, b)
 	})

@@ -2,6 +2,7 @@ package pulsarmsg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -9,8 +10,6 @@ import (
 
 	"github.com/apache/pulsar-client-go/pulsar"
 	"github.com/apache/pulsar-client-go/pulsar/backoff"
-
-	"github.com/alpespartners/alpespartners/messaging"
 )
 
 // A producer lets messages gather for as long as their publishers probably need to send as many as were settled last: fewer and larger batches are cheaper for
@@ -31,14 +30,21 @@ type session struct {
 	cancel   context.CancelFunc // ends flush
 	unsent   chan struct{}      // wakes flush; holds at most one signal
 	flushed  chan struct{}      // closed when flush has ended
+	closed   chan struct{}      // closed when the producer is, or was waited for in vain
+	lost     bool               // its connection was; guarded by the outlet's lock
 
 	// using keeps the producer from being closed while it is called: the client closes channels that it sends on.
 	using sync.RWMutex
 	over  bool
 }
 
+// errDisconnected is why a session is given up whose producer lost its connection, or was closed by the broker.
+var errDisconnected = errors.New("pulsarmsg: producer disconnected")
+
 // newSession opens a producer for the outlet's topic. It takes up to the operation time-out.
 func (b *Broker) newSession(o *outlet) (*session, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &session{outlet: o, cancel: cancel, unsent: make(chan struct{}, 1), flushed: make(chan struct{}), closed: make(chan struct{})}
 	options := pulsar.ProducerOptions{
 		Topic:                           b.config.fullTopic(o.topic),
 		SendTimeout:                     -1,   // the outlet has the alarm; the client's own lives on for that time after Close
@@ -46,7 +52,7 @@ func (b *Broker) newSession(o *outlet) (*session, error) {
 		MaxPendingMessages:              b.config.MaxPending + 1,
 		BatchingMaxPublishDelay:         maxBatchDelay,
 		PartitionsAutoDiscoveryInterval: b.config.Discovery,
-		BackOffPolicyFunc:               func() backoff.Policy { return &reconnecting{spacing: b.config.Backoff, topic: o.topic} },
+		BackOffPolicyFunc:               s.reconnects,
 		// Batching is always on: without it the client sends no schema version.
 		BatcherBuilderType: pulsar.DefaultBatchBuilder,
 	}
@@ -61,35 +67,30 @@ func (b *Broker) newSession(o *outlet) (*session, error) {
 	}
 	producer, err := b.client.CreateProducer(options)
 	if err != nil {
+		cancel()
+		close(s.closed)
 		if serverError(err, "IncompatibleSchema") {
 			return nil, fmt.Errorf("%w: topic %s: %w", ErrSchemaRefused, o.topic, b.writers.explain(b.ctx, o.topic, err))
 		}
 		return nil, fmt.Errorf("pulsarmsg: open a producer for topic %s: %w", o.topic, err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &session{producer: producer, outlet: o, cancel: cancel, unsent: make(chan struct{}, 1), flushed: make(chan struct{})}
+	s.producer = producer
 	go s.flush(ctx)
 	return s, nil
 }
 
-// reconnecting spaces a producer's attempts to connect again. The client's own spacing goes up to a minute.
-type reconnecting struct {
-	spacing messaging.Backoff
-	topic   string
-	attempt int
+// reconnects is called by the client on a goroutine of the producer's, before it connects again. It returns when that is too late: a producer that is closed does
+// not. One whose closing takes too long does, and nobody listens to it.
+func (s *session) reconnects() backoff.Policy {
+	s.outlet.lose(s)
+	timer := time.NewTimer(s.outlet.broker.config.OperationTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.closed:
+	case <-timer.C:
+	}
+	return backoff.NewDefaultBackoff()
 }
-
-// Next implements [backoff.Policy].
-func (r *reconnecting) Next() time.Duration {
-	r.attempt++
-	return r.spacing.Delay(r.attempt, r.topic)
-}
-
-// IsMaxBackoffReached implements [backoff.Policy]; the client counts by it, and nothing else.
-func (r *reconnecting) IsMaxBackoffReached() bool { return false }
-
-// Reset implements [backoff.Policy].
-func (r *reconnecting) Reset() { r.attempt = 0 }
 
 // send hands a publication to the client, which calls back with its outcome, sooner or later or never.
 func (s *session) send(p *publication) {
@@ -164,6 +165,7 @@ func (s *session) close(ctx context.Context) {
 	if over {
 		return
 	}
+	defer close(s.closed)
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
