@@ -18,11 +18,11 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 	if err != nil {
 		return fmt.Errorf("sqldb: insert into %s: %w", in.Table, err)
 	}
-	var types strings.Builder
-	for _, column := range args {
-		types.WriteString(arrayType(column))
+	types := make([]byte, len(args))
+	for i, column := range args {
+		types[i] = arrayType(column)
 	}
-	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, types.String()) + " ORDER BY n"
+	query := head + "SELECT " + names(0, len(args)) + expressions + " FROM " + Unnest(1, string(types)) + " ORDER BY n"
 	if in.Suffix != "" {
 		query += " " + in.Suffix
 	}
@@ -49,14 +49,14 @@ func names(from, to int) string {
 	return strings.Join(all, ", ")
 }
 
-func arrayType(column any) string {
+func arrayType(column any) byte {
 	switch column.(type) {
 	case []string:
-		return "t"
+		return 't'
 	case [][]byte:
-		return "b"
+		return 'b'
 	default:
-		return "i"
+		return 'i'
 	}
 }
 

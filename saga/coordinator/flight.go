@@ -21,7 +21,8 @@ type flight struct {
 
 // process decides the batch and has it committed, except the requests for instances that are being committed: these wait.
 func (l *loop) process(ctx context.Context) {
-	if slices.ContainsFunc(l.batch, func(r *request) bool { return r.event != nil }) {
+	events := slices.ContainsFunc(l.batch, func(r *request) bool { return r.event != nil })
+	if events {
 		l.landAll(ctx) // whose event it is may depend on what is being committed
 		l.batch = append(l.carry, l.batch...)
 		l.carry = nil
@@ -44,6 +45,10 @@ func (l *loop) process(ctx context.Context) {
 		l.flying[t.id] = struct{}{}
 	}
 	changes := f.changes()
+	if events && f.err == nil && len(changes) > 0 { // at once: others look for the same instances
+		f.conflicts, f.err = l.c.cfg.Store.Commit(ctx, changes)
+		changes = nil
+	}
 	if f.err != nil || len(changes) == 0 {
 		l.land(ctx, f)
 		return
