@@ -96,6 +96,13 @@ func cases() []storeCase {
 		{"PausesAreInTheOrderOfTheirBeginningWithoutThoseThatAreDone", pausesOpen},
 		{"PauseHistoryIsNewestFirstAndPaged", pauseHistory},
 		{"ACancelledContextSetsNoPause", cancelledPause},
+		{"EndedFindsWhatEndedLongAgoInTheOrderOfCreation", endedOnly},
+		{"PagesOfWhatEndedStayInPlaceWhileInstancesAreRemoved", endedPagesStay},
+		{"RemoveTakesAllOfAnInstanceAndNothingElse", removeWhole},
+		{"RemoveTakesNothingThatHasNotEndedLongAgo", removeChecksAgain},
+		{"ACancelledContextRemovesNothing", removeCancelled},
+		{"TwoRemoveTheSameInstancesAtTheSameTime", removeManyAtOnce},
+		{"RemovePausesTakesWhatIsDoneAndOld", removePauses},
 		{"ThousandsOfInstancesGoInAndOutAtOnce", manySagasAtOnce},
 		{"ThousandsOfItemsAndLinesGoInAndOutAtOnce", manyItemsAtOnce},
 	}

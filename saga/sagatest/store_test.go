@@ -38,6 +38,30 @@ type store struct {
 	pauses  func(ctx context.Context) ([]coordinator.Pause, error)
 	pause   func(ctx context.Context, p coordinator.Pause) error
 	paused  func(ctx context.Context, offset, limit int) ([]coordinator.Pause, error)
+	ended   func(ctx context.Context, before time.Time, cursor string, limit int) ([]saga.ID, string, error)
+	remove  func(ctx context.Context, before time.Time, ids []saga.ID) (int, error)
+	unpause func(ctx context.Context, before time.Time) (int, error)
+}
+
+func (s *store) Ended(ctx context.Context, before time.Time, cursor string, limit int) ([]saga.ID, string, error) {
+	if s.ended != nil {
+		return s.ended(ctx, before, cursor, limit)
+	}
+	return s.Store.Ended(ctx, before, cursor, limit)
+}
+
+func (s *store) Remove(ctx context.Context, before time.Time, ids []saga.ID) (int, error) {
+	if s.remove != nil {
+		return s.remove(ctx, before, ids)
+	}
+	return s.Store.Remove(ctx, before, ids)
+}
+
+func (s *store) RemovePauses(ctx context.Context, before time.Time) (int, error) {
+	if s.unpause != nil {
+		return s.unpause(ctx, before)
+	}
+	return s.Store.RemovePauses(ctx, before)
 }
 
 func (s *store) Match(ctx context.Context, keys, messages []string) ([]coordinator.Expected, error) {
@@ -308,6 +332,7 @@ func brokenStores() map[string]broken {
 	maps.Copy(all, brokenFields())
 	maps.Copy(all, brokenMatches())
 	maps.Copy(all, brokenPauses())
+	maps.Copy(all, brokenRemovals())
 	return all
 }
 
