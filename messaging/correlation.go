@@ -3,6 +3,7 @@ package messaging
 import (
 	"maps"
 	"strconv"
+	"time"
 )
 
 // The headers that tie a reply to its command. A participant echoes those of the command.
@@ -13,6 +14,9 @@ const (
 	HeaderEpoch     = "saga-epoch"
 	// HeaderDefinition is on the messages of choreographed sagas only; see [Correlation].
 	HeaderDefinition = "saga-definition"
+	// HeaderStarted and HeaderSince are times, RFC 3339 in UTC; see [Correlation]. Replies need not have the latter.
+	HeaderStarted = "saga-started"
+	HeaderSince   = "saga-since"
 	// HeaderOutcome is on replies only; see [Outcome]. A reply that has it and no saga answers a command of no saga.
 	HeaderOutcome = "saga-outcome"
 	// HeaderTraceparent is the W3C trace context.
@@ -44,8 +48,8 @@ const (
 	Nothing Outcome = "nothing"
 )
 
-// Correlation says which command of which conversation a message is, or answers. Two messages with an equal
-// Correlation are the same command.
+// Correlation says which command of which conversation a message is, or answers. Two messages whose
+// Correlation is equal but for Since are the same command.
 type Correlation struct {
 	// Saga is the conversation's id. Empty: the message belongs to none.
 	Saga string
@@ -57,6 +61,11 @@ type Correlation struct {
 	Epoch int
 	// Definition tells the parties of a choreography which one the message belongs to. Empty where a coordinator sends the commands.
 	Definition string
+	// Started is when the instance was started that has the saga's id: an id may be used again once its instance was removed. Zero is unknown.
+	Started time.Time
+	// Since is the earliest time at which a command of the step may have been sent, which tells a participant whether its memory goes back far
+	// enough. Zero: not before Started.
+	Since time.Time
 }
 
 // CorrelationOf reads the correlation from m's headers. ok is false where m belongs to no
@@ -69,12 +78,24 @@ func CorrelationOf(m Message) (c Correlation, ok bool) {
 	epoch, err := strconv.Atoi(m.Headers[HeaderEpoch])
 	c.Epoch = epoch
 	ok = err == nil && epoch >= 0 && c.Saga != "" && c.Node != "" && (c.Direction == Do || c.Direction == Undo)
-	return c, ok
+	var started, since bool
+	c.Started, started = parseTime(m.Headers[HeaderStarted])
+	c.Since, since = parseTime(m.Headers[HeaderSince])
+	return c, ok && started && since
+}
+
+// parseTime reads a header that may be missing.
+func parseTime(text string) (t time.Time, ok bool) {
+	if text == "" {
+		return t, true
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	return t.UTC(), err == nil
 }
 
 // Stamp returns m with c in its headers.
 func (c Correlation) Stamp(m Message) Message {
-	headers := make(map[string]string, len(m.Headers)+6)
+	headers := make(map[string]string, len(m.Headers)+8)
 	maps.Copy(headers, m.Headers)
 	headers[HeaderSaga] = c.Saga
 	headers[HeaderNode] = c.Node
@@ -82,6 +103,13 @@ func (c Correlation) Stamp(m Message) Message {
 	headers[HeaderEpoch] = strconv.Itoa(c.Epoch)
 	if c.Definition != "" {
 		headers[HeaderDefinition] = c.Definition
+	}
+	if !c.Started.IsZero() {
+		headers[HeaderStarted] = c.Started.UTC().Format(time.RFC3339Nano)
+	}
+	delete(headers, HeaderSince)
+	if !c.Since.IsZero() {
+		headers[HeaderSince] = c.Since.UTC().Format(time.RFC3339Nano)
 	}
 	m.Headers = headers
 	return m

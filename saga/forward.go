@@ -414,12 +414,13 @@ func (m *machine) send(r *record, n *node, d Direction) error {
 		return nil
 	}
 	m.changed = true
+	first := d == DoDirection && st.Phase == PhaseIdle
 	st.Phase, st.Again = phase, false
 	st.Attempt++
 	st.Due = m.now.Add(s.timeout).UnixMilli()
 	path := r.path(n)
 	m.effects = append(m.effects, Send{
-		Node: path, Direction: d, Epoch: st.Epoch, Attempt: st.Attempt,
+		Node: path, Direction: d, Epoch: st.Epoch, Attempt: st.Attempt, First: first,
 		ID: MessageID(m.s.ID, path, d, st.Epoch), Command: cmd,
 	})
 	m.log(LogSent, path, d, st.Attempt, "")

@@ -112,7 +112,9 @@ type Send struct {
 	Epoch     int
 	// Attempt counts from 1.
 	Attempt int
-	// ID is [MessageID] of the above: a resend has the same.
+	// First says that the node was never sent a command before.
+	First bool
+	// ID is [MessageID] of node, direction and epoch: a resend has the same.
 	ID string
 	// Command is the command, a struct value.
 	Command any

@@ -1,6 +1,10 @@
 package inbox
 
-import "github.com/alpespartners/alpespartners/messaging"
+import (
+	"time"
+
+	"github.com/alpespartners/alpespartners/messaging"
+)
 
 // Verdict is what the barrier says about a command of a saga.
 type Verdict int
@@ -17,12 +21,24 @@ const (
 	Bar
 	// Ignore the command and answer nothing: what it asks for has been undone or barred.
 	Ignore
+	// Outdated is a command of an earlier instance than the one that is remembered under the saga's id: it must not take effect any more.
+	Outdated
 )
 
 // Decide is the barrier. It settles, from what a participant remembers of a step, the three anomalies of
 // commands that travel on their own: repeated commands, an undo whose do never came, and a do that comes after its
-// undo. do and undo are the entries of the command's saga and node in either direction, nil where there is none.
+// undo. do and undo are the entries of the command's saga and node in either direction, nil where there is none. Those of an earlier instance
+// with the saga's id count as none.
 func Decide(c messaging.Correlation, do, undo *Entry) Verdict {
+	if order(c, do) < 0 || order(c, undo) < 0 {
+		return Outdated
+	}
+	if order(c, do) > 0 {
+		do = nil
+	}
+	if order(c, undo) > 0 {
+		undo = nil
+	}
 	switch {
 	case c.Direction == messaging.Undo && undo != nil:
 		return again(c, undo)
@@ -49,4 +65,12 @@ func again(c messaging.Correlation, e *Entry) Verdict {
 	default:
 		return Renew
 	}
+}
+
+// order tells whether the command's instance was started before (-1), or after (1), that of the entry; if either is unknown they are one.
+func order(c messaging.Correlation, e *Entry) int {
+	if e == nil || e.Started.IsZero() || c.Started.IsZero() {
+		return 0
+	}
+	return c.Started.Truncate(time.Microsecond).Compare(e.Started)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -155,6 +157,7 @@ type work struct {
 	service  *Service
 	tx       Tx
 	entries  map[string]Entry
+	horizon  *time.Time          // nil until somebody asks
 	changed  map[string]struct{} // the keys of entries to put
 	outgoing []messaging.Message // what handlers appended, and the replies
 }
@@ -198,7 +201,7 @@ func (w *work) run(ctx context.Context, units []*unit) error {
 func (w *work) save(ctx context.Context) error {
 	if len(w.changed) > 0 {
 		entries := make([]Entry, 0, len(w.changed))
-		for key := range w.changed {
+		for _, key := range slices.Sorted(maps.Keys(w.changed)) { // a do before its undo, as they are to be forgotten
 			entries = append(entries, w.entries[key])
 		}
 		if err := w.tx.Put(ctx, entries); err != nil {
@@ -237,9 +240,17 @@ func (w *work) handle(ctx context.Context, u *unit) error {
 	case do != nil:
 		verdict = Repeat
 	}
+	if do == nil && undo == nil && (verdict == Run || verdict == Bar) {
+		if err := w.remembers(ctx, u); err != nil {
+			return err
+		}
+	}
 	switch verdict {
 	case Ignore:
 		return nil
+	case Outdated:
+		return messaging.Permanent(fmt.Errorf("%w: that of %s was started %v: look whether anything of it is to be undone",
+			ErrOutdated, u.correlation.Saga, u.correlation.Started))
 	case Repeat:
 		w.reply(entry.Reply)
 		return nil
@@ -254,8 +265,8 @@ func (w *work) handle(ctx context.Context, u *unit) error {
 		if err != nil {
 			return err
 		}
-		w.put(u.do, Entry{Epoch: u.correlation.Epoch, Outcome: messaging.Nothing})
-		w.put(u.undo, Entry{Epoch: u.correlation.Epoch, Outcome: messaging.Nothing, Reply: reply})
+		w.put(u.do, Entry{Epoch: u.correlation.Epoch, Started: u.correlation.Started, Outcome: messaging.Nothing})
+		w.put(u.undo, Entry{Epoch: u.correlation.Epoch, Started: u.correlation.Started, Outcome: messaging.Nothing, Reply: reply})
 		w.reply(reply)
 		return nil
 	default: // Run
@@ -288,7 +299,7 @@ func (w *work) execute(ctx context.Context, u *unit, mine string) error {
 	if !u.saga {
 		outcome = ""
 	}
-	w.put(mine, Entry{Epoch: u.correlation.Epoch, Outcome: outcome, Reply: reply})
+	w.put(mine, Entry{Epoch: u.correlation.Epoch, Started: u.correlation.Started, Outcome: outcome, Reply: reply})
 	w.outgoing = append(w.outgoing, recorder.appended...)
 	w.reply(reply)
 	return nil

@@ -1,11 +1,14 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -19,6 +22,8 @@ type Memory struct {
 
 	mu      sync.Mutex
 	entries map[entryKey]Entry
+	handled map[entryKey]time.Time
+	horizon map[string]time.Time // by consumer
 	rows    []messaging.Message
 	ids     map[string]struct{}
 	letters []messaging.DeadLetter
@@ -28,13 +33,17 @@ type entryKey struct{ consumer, key string }
 
 var (
 	_ Store                 = (*Memory)(nil)
+	_ Forgetter             = (*Memory)(nil)
 	_ outbox.Store          = (*Memory)(nil)
 	_ messaging.DeadLetters = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{writing: make(chan struct{}, 1), entries: map[entryKey]Entry{}, ids: map[string]struct{}{}}
+	return &Memory{
+		writing: make(chan struct{}, 1), entries: map[entryKey]Entry{}, handled: map[entryKey]time.Time{},
+		horizon: map[string]time.Time{}, ids: map[string]struct{}{},
+	}
 }
 
 // InTx implements [Store]. A transaction inside of another one waits for itself.
@@ -56,6 +65,10 @@ func (m *Memory) InTx(ctx context.Context, fn func(ctx context.Context, tx Tx) e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.Copy(m.entries, tx.entries)
+	now := time.Now()
+	for key := range tx.entries {
+		m.handled[key] = now
+	}
 	for _, row := range tx.appended {
 		if _, there := m.ids[row.ID]; !there {
 			m.ids[row.ID] = struct{}{}
@@ -63,6 +76,33 @@ func (m *Memory) InTx(ctx context.Context, fn func(ctx context.Context, tx Tx) e
 		}
 	}
 	return nil
+}
+
+// Forget implements [Forgetter].
+func (m *Memory) Forget(ctx context.Context, consumer string, before time.Time, limit int) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var old []entryKey
+	for key, at := range m.handled {
+		if key.consumer == consumer && at.Before(before) {
+			old = append(old, key)
+		}
+	}
+	slices.SortFunc(old, func(a, b entryKey) int {
+		return cmp.Or(m.handled[a].Compare(m.handled[b]), strings.Compare(a.key, b.key)) // of one time, a do before its undo
+	})
+	old = old[:min(len(old), limit)]
+	for _, key := range old {
+		delete(m.entries, key)
+		delete(m.handled, key)
+	}
+	if len(old) > 0 && before.After(m.horizon[consumer]) {
+		m.horizon[consumer] = before
+	}
+	return len(old), nil
 }
 
 // Pending implements [outbox.Store].
@@ -133,6 +173,15 @@ func (tx *memoryTx) Entries(_ context.Context, consumer string, keys []string) (
 		}
 	}
 	return found, nil
+}
+
+func (tx *memoryTx) Horizon(_ context.Context, consumer string) (time.Time, error) {
+	if tx.ended {
+		return time.Time{}, fmt.Errorf("%w: it has ended", ErrTx)
+	}
+	tx.store.mu.Lock()
+	defer tx.store.mu.Unlock()
+	return tx.store.horizon[consumer], nil
 }
 
 func (tx *memoryTx) Put(_ context.Context, entries []Entry) error {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -39,6 +40,10 @@ type Config struct {
 	Backoff messaging.Backoff
 	// MaxAttempts is how often a failing message is tried before it becomes a dead letter. Zero means no limit.
 	MaxAttempts int
+	// Keep is how long entries are remembered after they were handled last, if the Store can remove them: see [Forgetter]. It must be longer than
+	// the broker keeps or replays messages, and should be longer than the longest saga lasts, the parked ones included: what is about an older
+	// step without an entry becomes a dead letter; see [ErrForgotten]. Zero means [DefaultKeep], negative for ever; see [KeepForever]. Less than [MinKeep]: [ErrConfig].
+	Keep time.Duration
 	// Logger gets what fails, never payloads. Zero means [slog.Default].
 	Logger *slog.Logger
 }
@@ -46,6 +51,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.MaxBatch == 0 {
 		c.MaxBatch = 256
+	}
+	if c.Keep == 0 {
+		c.Keep = DefaultKeep
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -71,6 +79,9 @@ func (c Config) validate() error {
 	fault(c.Bus.Codec == nil, "no Bus.Codec")
 	fault(c.Store == nil, "no Store")
 	fault(c.MaxBatch < 0, "MaxBatch is negative")
+	fault(c.Keep > 0 && c.Keep < MinKeep, fmt.Sprintf("Keep is %v, in which messages may still come again: set it to %v or more, or to KeepForever", c.Keep, MinKeep))
+	_, forgets := c.Store.(Forgetter)
+	fault(c.Keep > 0 && c.Store != nil && !forgets, fmt.Sprintf("Keep is set, and %T is no Forgetter", c.Store))
 	return errors.Join(faults...)
 }
 
@@ -176,6 +187,10 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.subscribe(); err != nil {
 		return err
 	}
+	forgetCtx, stopForgetting := context.WithCancel(ctx)
+	forgetting := make(chan struct{})
+	go func() { defer close(forgetting); s.forget(forgetCtx) }()
+	defer func() { stopForgetting(); <-forgetting }()
 	if !s.ownRelay {
 		return s.router.Run(ctx)
 	}

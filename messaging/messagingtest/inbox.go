@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -34,6 +35,10 @@ func RunInbox(t *testing.T, newStore func(t *testing.T) inbox.Store) {
 		{"SavepointsNest", inboxNested},
 		{"TransactionsThatAskForOneKeyTakeEffectOneAfterTheOther", inboxSerial},
 		{"ThousandsOfEntriesGoInAndOutAtOnce", inboxMany},
+		{"ForgetTakesTheOldestOfItsConsumerADoBeforeItsUndo", forgetOldest},
+		{"ForgetMovesTheHorizonWithWhatItTakesAndNeverBack", forgetHorizon},
+		{"AnEntryThatIsHandledAgainIsYoung", forgetRenewed},
+		{"ForgetWithACancelledContextLeavesAll", forgetCancelled},
 	} {
 		t.Run(c.promise, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +60,7 @@ func entry(key string, epoch int) inbox.Entry {
 }
 
 func sameEntry(a, b inbox.Entry) bool {
-	return a.Consumer == b.Consumer && a.Key == b.Key && a.Epoch == b.Epoch && a.Outcome == b.Outcome && sameMessage(a.Reply, b.Reply)
+	return a.Consumer == b.Consumer && a.Key == b.Key && a.Epoch == b.Epoch && a.Outcome == b.Outcome && a.Started.Equal(b.Started) && sameMessage(a.Reply, b.Reply)
 }
 
 // tx runs fn in a transaction that must succeed.
@@ -93,7 +98,8 @@ func (s *inboxSuite) check(ctx context.Context, tx inbox.Tx, epochs map[string]i
 func inboxFields(s *inboxSuite) {
 	var all []inbox.Entry
 	for i, reply := range awkward() {
-		all = append(all, inbox.Entry{Consumer: consumer, Key: "saga/ñode[3]/" + reply.ID, Epoch: i, Outcome: messaging.Failure, Reply: reply})
+		all = append(all, inbox.Entry{Consumer: consumer, Key: "saga/ñode[3]/" + reply.ID, Epoch: i, Outcome: messaging.Failure,
+			Started: time.UnixMicro(1_700_000_000_123_456 + int64(i)), Reply: reply})
 	}
 	all = append(all, inbox.Entry{Consumer: consumer, Key: "?'\"%_$1:x"})
 	s.put(slices.Clone(all)...) // a store that changes what it is given must not hide it

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -23,11 +24,12 @@ type store struct {
 	tx      func(inbox.Tx) inbox.Tx
 	pending func(ctx context.Context, offset, limit int) ([]messaging.Message, error)
 	delete  func(ctx context.Context, ids []string) error
+	forget  func(ctx context.Context, consumer string, before time.Time, limit int) (int, error)
 }
 
 func newStore() *store {
 	m := inbox.NewMemory()
-	return &store{working: m, inTx: m.InTx, pending: m.Pending, delete: m.Delete, tx: func(tx inbox.Tx) inbox.Tx { return tx }}
+	return &store{working: m, inTx: m.InTx, pending: m.Pending, delete: m.Delete, forget: m.Forget, tx: func(tx inbox.Tx) inbox.Tx { return tx }}
 }
 
 func (s *store) InTx(ctx context.Context, fn func(context.Context, inbox.Tx) error) error {
@@ -40,6 +42,10 @@ func (s *store) Pending(ctx context.Context, offset, limit int) ([]messaging.Mes
 
 func (s *store) Delete(ctx context.Context, ids []string) error { return s.delete(ctx, ids) }
 
+func (s *store) Forget(ctx context.Context, consumer string, before time.Time, limit int) (int, error) {
+	return s.forget(ctx, consumer, before, limit)
+}
+
 // tx is a transaction whose parts can be replaced; nil parts work.
 type tx struct {
 	inbox.Tx
@@ -47,6 +53,14 @@ type tx struct {
 	put       func(ctx context.Context, entries []inbox.Entry) error
 	append    func(ctx context.Context, messages []messaging.Message) error
 	savepoint func(ctx context.Context, fn func(context.Context) error) error
+	horizon   func(ctx context.Context, consumer string) (time.Time, error)
+}
+
+func (t tx) Horizon(ctx context.Context, consumer string) (time.Time, error) {
+	if t.horizon != nil {
+		return t.horizon(ctx, consumer)
+	}
+	return t.Tx.Horizon(ctx, consumer)
 }
 
 func (t tx) Entries(ctx context.Context, consumer string, keys []string) (map[string]inbox.Entry, error) {
@@ -449,7 +463,7 @@ func (c *cursor) Delete(context.Context, []string) error { return nil }
 
 // TestSuiteOnBrokenInbox runs the suite on a broken store, in the child process of the next test only.
 func TestSuiteOnBrokenInbox(t *testing.T) {
-	b, ok := brokenStores()[os.Getenv(brokenEnv)]
+	b, ok := brokenInboxes()[os.Getenv(brokenEnv)]
 	if !ok {
 		t.Skip("only in a child process of TestRunInboxFailsOnBrokenStores")
 	}
@@ -458,7 +472,7 @@ func TestSuiteOnBrokenInbox(t *testing.T) {
 
 func TestRunInboxFailsOnBrokenStores(t *testing.T) {
 	t.Parallel()
-	for name, b := range brokenStores() {
+	for name, b := range brokenInboxes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			mustFail(t, "TestSuiteOnBrokenInbox", b.fails, name)

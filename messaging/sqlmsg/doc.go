@@ -21,8 +21,8 @@
 // # Redelivery
 //
 // The database decides what was handled: a message that comes again after its commit finds its entry. When a
-// commit fails its outcome is unknown, and the messages come again and find it out. [Store.Forget] removes old
-// entries; see there for how old they must be.
+// commit fails its outcome is unknown, and the messages come again and find it out. The service
+// removes old entries; see [inbox.Config].Keep. Dead letters are somebody's work, and stay until an operator removes them.
 //
 // # Schema
 //

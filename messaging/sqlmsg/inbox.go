@@ -26,6 +26,7 @@ type entryRow struct {
 	Key          string `db:"entry_key"`
 	Epoch        int    `db:"epoch"`
 	Outcome      string `db:"outcome"`
+	Started      int64  `db:"saga_started"`
 	ReplyID      string `db:"reply_id"`
 	ReplyTopic   string `db:"reply_topic"`
 	ReplyKey     string `db:"reply_key"`
@@ -40,7 +41,11 @@ func (r entryRow) entry(consumer string) (inbox.Entry, error) {
 	if len(m.Payload) == 0 && m.ID == "" {
 		m.Payload = nil // there was no reply
 	}
-	return inbox.Entry{Consumer: consumer, Key: r.Key, Epoch: r.Epoch, Outcome: messaging.Outcome(r.Outcome), Reply: m}, err
+	e := inbox.Entry{Consumer: consumer, Key: r.Key, Epoch: r.Epoch, Outcome: messaging.Outcome(r.Outcome), Reply: m}
+	if r.Started != 0 {
+		e.Started = time.UnixMicro(r.Started).UTC()
+	}
+	return e, err
 }
 
 // Entries implements [inbox.Tx].
@@ -56,7 +61,7 @@ func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (
 	}
 	err := t.store.dialect.Each(keys, 1, func(by sqldb.Lookup) error {
 		var rows []entryRow
-		query := t.store.query(`SELECT entry_key, epoch, outcome, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
+		query := t.store.query(`SELECT entry_key, epoch, outcome, saga_started, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
 			FROM ` + by.From + `(SELECT * FROM {inbox} WHERE entry_key ` + by.Is + ` AND consumer = ? AND outcome <> '` + claimed + `'` + by.End + `) AS e`)
 		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append(by.Args, consumer)...); err != nil {
 			return err
@@ -118,7 +123,11 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		if err != nil {
 			return err
 		}
-		row := []any{e.Consumer, bounded(e.Key), e.Epoch, string(e.Outcome),
+		started := int64(0)
+		if !e.Started.IsZero() {
+			started = e.Started.UnixMicro()
+		}
+		row := []any{e.Consumer, bounded(e.Key), e.Epoch, string(e.Outcome), started,
 			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
 		// One statement must not name a row twice: the last one wins.
 		if i, twice := at[[2]string{e.Consumer, e.Key}]; twice {
@@ -128,7 +137,7 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		at[[2]string{e.Consumer, e.Key}] = len(rows)
 		rows = append(rows, row)
 	}
-	columns := []string{"consumer", "entry_key", "epoch", "outcome",
+	columns := []string{"consumer", "entry_key", "epoch", "outcome", "saga_started",
 		"reply_id", "reply_topic", "reply_key", "reply_type", "reply_headers", "reply_payload"}
 	err := t.store.dialect.Rows(ctx, t.ext, sqldb.Insert{
 		Table:    t.store.prefix + "inbox",
@@ -140,49 +149,4 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		return fmt.Errorf("sqlmsg: write the inbox: %w", err)
 	}
 	return nil
-}
-
-// forgetAtOnce is what a limit of zero means.
-const forgetAtOnce = 1000
-
-// Forget removes up to limit entries that were handled last before the given time, oldest first, and returns
-// how many; zero means 1000. A message that comes again after its entry was forgotten is handled again, and an undo
-// finds nothing to undo: the time must lie further back than the broker keeps or replays messages, and
-// than the longest saga lasts.
-func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
-	if limit <= 0 {
-		limit = forgetAtOnce
-	}
-	forgotten := 0
-	err := s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-		var rows []struct {
-			Consumer string `db:"consumer"`
-			Key      string `db:"entry_key"`
-		}
-		err := sqlx.SelectContext(ctx, tx, &rows, s.query(
-			"SELECT consumer, entry_key FROM {inbox} WHERE handled_at < ? ORDER BY handled_at LIMIT ?"), before.UnixMilli(), limit)
-		if err != nil {
-			return err
-		}
-		forgotten = len(rows)
-		keys := map[string][]string{}
-		for _, row := range rows {
-			keys[row.Consumer] = append(keys[row.Consumer], row.Key)
-		}
-		for consumer, keys := range keys {
-			err := s.dialect.In(keys, 1, func(in string, args []any) error {
-				_, err := tx.ExecContext(ctx, s.query("DELETE FROM {inbox} WHERE consumer = ? AND entry_key IN "+in),
-					append([]any{consumer}, args...)...)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("sqlmsg: forget: %w", err)
-	}
-	return forgotten, nil
 }

@@ -11,6 +11,7 @@ import (
 func expand(text, prefix string) string {
 	return strings.NewReplacer(
 		"{inbox}", prefix+"inbox",
+		"{horizon}", prefix+"inbox_horizon",
 		"{outbox}", prefix+"outbox",
 		"{dead_letters}", prefix+"dead_letters",
 	).Replace(text)

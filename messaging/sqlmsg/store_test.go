@@ -166,41 +166,6 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-func TestForget(t *testing.T) {
-	t.Parallel()
-	s := newStore(t, openDB(t, fileURL(t)), "")
-	keys := []string{"a", "b", "c"}
-	err := s.InTx(t.Context(), func(ctx context.Context, tx inbox.Tx) error {
-		return tx.Put(ctx, []inbox.Entry{{Consumer: "1", Key: "a"}, {Consumer: "1", Key: "b"}, {Consumer: "2", Key: "c"}})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, step := range []struct {
-		before time.Time
-		limit  int
-		want   int
-	}{
-		{time.Now().Add(-time.Minute), 0, 0},
-		{time.Now().Add(time.Minute), 2, 2},
-		{time.Now().Add(time.Minute), 0, 1},
-	} {
-		if n, err := s.Forget(t.Context(), step.before, step.limit); err != nil || n != step.want {
-			t.Errorf("Forget removed %d, %v; want %d", n, err, step.want)
-		}
-	}
-	err = s.InTx(t.Context(), func(ctx context.Context, tx inbox.Tx) error {
-		found, err := tx.Entries(ctx, "1", keys)
-		if len(found) != 0 {
-			t.Errorf("%d entries are left", len(found))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // An interrupted statement takes the whole transaction back: what comes after it must not commit by itself.
 func TestAnInterruptedStatementDoomsTheTransaction(t *testing.T) {
 	t.Parallel()

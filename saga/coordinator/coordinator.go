@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -47,9 +48,11 @@ type request struct {
 	id    saga.ID
 	def   saga.Any // of a start
 	input saga.Input
-	event *event                  // of an input that is to be found by its payload
-	fresh bool                    // the start of an instance that nobody else knows of
-	reply func(saga.State, error) // never blocks; nil for ticks
+	// started is when the instance was started that a reply is for, where it tells.
+	started time.Time
+	event   *event                  // of an input that is to be found by its payload
+	fresh   bool                    // the start of an instance that nobody else knows of
+	reply   func(saga.State, error) // never blocks; nil for ticks
 }
 
 func (r *request) answer(s saga.State, err error) {

@@ -254,14 +254,17 @@ func (l *loop) abandon() {
 }
 
 // message makes a command's message. Its key is the saga, so that one saga's commands stay in order.
-func (c *Coordinator) message(id saga.ID, def saga.Any, send saga.Send) (messaging.Message, error) {
+func (c *Coordinator) message(s saga.State, def saga.Any, send saga.Send, now time.Time) (messaging.Message, error) {
 	m, err := c.cfg.Bus.Codec.Encode(send.Command)
 	if err != nil {
 		return m, err
 	}
-	m.ID, m.Key = send.ID, string(id)
+	m.ID, m.Key = send.ID, string(s.ID)
 	correlation := messaging.Correlation{
-		Saga: string(id), Node: send.Node, Direction: messaging.Direction(send.Direction), Epoch: send.Epoch,
+		Saga: string(s.ID), Node: send.Node, Direction: messaging.Direction(send.Direction), Epoch: send.Epoch, Started: s.Started,
+	}
+	if send.First {
+		correlation.Since = now
 	}
 	if how := saga.CoordinationOf(def); how.Choreographed {
 		correlation.Definition = how.Family

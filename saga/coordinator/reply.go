@@ -80,6 +80,7 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 		Outcome: saga.Outcome(outcome), Event: event,
 	}}}
 	if party == nil {
+		requests[0].started = correlation.Started
 		return requests, nil
 	}
 	start, joins, err := saga.JoinedBy(party, event)

@@ -255,6 +255,9 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 		}
 		return fmt.Errorf("%w: %s", saga.ErrUnknownDefinition, reason)
 	}
+	if !r.started.IsZero() && !r.started.Equal(t.state.Started) {
+		return fmt.Errorf("%w: it answers an instance %q that was started %v and is removed", saga.ErrNotFound, t.id, r.started)
+	}
 	hold := held(t.pauses, t.state.Definition)
 	if _, tick := r.input.(saga.Tick); tick && hold {
 		return nil // it comes again when the pause ends
@@ -294,7 +297,7 @@ func (c *Coordinator) decide(t *transit, def saga.Any, in saga.Input, hold bool)
 	for _, e := range effects {
 		switch e := e.(type) {
 		case saga.Send:
-			m, err := c.message(next.ID, def, e)
+			m, err := c.message(next, def, e, now)
 			if err != nil {
 				err = fmt.Errorf("%w: command of %s: %w", saga.ErrData, e.Node, err)
 				c.park(t, err.Error())

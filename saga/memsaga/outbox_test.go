@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -55,6 +56,8 @@ type pending struct{ messages []messaging.Message }
 func (p *pending) Entries(context.Context, string, []string) (map[string]inbox.Entry, error) {
 	return map[string]inbox.Entry{}, nil
 }
+
+func (p *pending) Horizon(context.Context, string) (time.Time, error) { return time.Time{}, nil }
 
 func (p *pending) Put(context.Context, []inbox.Entry) error { return nil }
 

@@ -100,7 +100,7 @@ func (r *run) deliver(c saga.Send, tries int) error {
 	}
 	verdict := inbox.Decide(correlation(c), p.sides[saga.DoDirection].entry, p.sides[saga.UndoDirection].entry)
 	switch verdict {
-	case inbox.Ignore:
+	case inbox.Ignore, inbox.Outdated:
 		r.tell("%s gets %s, which was undone before, and ignores it", c.Node, c.Direction)
 		return nil
 	case inbox.Run:
