@@ -457,7 +457,7 @@ func (o *outlet) retire(s *session, reason error) {
 	o.session = nil
 	o.state = closing
 	o.broker.metrics.retired.WithLabelValues(o.topic).Inc()
-	o.broker.config.Logger.Warn("producer given up; the next message opens another", "topic", o.topic, "error", reason)
+	o.broker.config.Logger.Warn("producer given up; another one is opened", "topic", o.topic, "error", reason)
 	o.broker.spawn(func() {
 		o.closeSession(s)
 		o.mu.Lock()

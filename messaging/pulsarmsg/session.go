@@ -15,7 +15,7 @@ import (
 // A producer lets messages gather for as long as their publishers probably need to send as many as were settled last: fewer and larger batches are cheaper for
 // the client and the broker. One that sends now and then does not wait at all.
 const (
-	lingerEach  = 15 * time.Microsecond
+	lingerEach  = 2 * time.Microsecond
 	lingerLeast = 100 * time.Microsecond
 	lingerMost  = 2 * time.Millisecond
 )
