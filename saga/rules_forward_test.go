@@ -42,7 +42,8 @@ func TestR1ResendIsTheSameMessage(t *testing.T) {
 	}
 	a, b := sendOf(t, first), sendOf(t, second)
 	equal(t, "attempts", []int{a.Attempt, b.Attempt}, []int{1, 2})
-	a.Attempt = b.Attempt
+	equal(t, "first", []bool{a.First, b.First}, []bool{true, false})
+	a.Attempt, a.First = b.Attempt, b.First
 	equal(t, "resent message", b, a)
 	equal(t, "id", a.ID, saga.MessageID("s1", "flight", saga.DoDirection, 0))
 }

@@ -72,5 +72,5 @@ func order(c messaging.Correlation, e *Entry) int {
 	if e == nil || e.Started.IsZero() || c.Started.IsZero() {
 		return 0
 	}
-	return c.Started.Truncate(time.Microsecond).Compare(e.Started)
+	return c.Started.Truncate(time.Microsecond).Compare(e.Started.Truncate(time.Microsecond))
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -42,7 +43,9 @@ func (u *unit) restamp(m messaging.Message, consumer string) messaging.Message {
 	}
 	m.ID = u.replyID(consumer)
 	if u.saga {
-		m = u.correlation.Stamp(m)
+		c := u.correlation
+		c.Since = time.Time{}
+		m = c.Stamp(m)
 	}
 	if trace := u.message.Header(messaging.HeaderTraceparent); trace != "" {
 		m = m.WithHeader(messaging.HeaderTraceparent, trace)
