@@ -241,6 +241,9 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 	if !t.state.Exists() {
 		return fmt.Errorf("%w: no instance %q", saga.ErrNotFound, t.id)
 	}
+	if !r.started.IsZero() && !r.started.Equal(t.state.Started) {
+		return fmt.Errorf("%w: it answers an instance %q that was started %v and is removed", saga.ErrNotFound, t.id, r.started)
+	}
 	if _, act := r.input.(saga.Act); !act && t.state.Status.Terminal() {
 		return nil // it never changes, whether its definition is known or not
 	}
@@ -254,9 +257,6 @@ func (c *Coordinator) decideOne(t *transit, r *decided) error {
 			c.park(t, reason)
 		}
 		return fmt.Errorf("%w: %s", saga.ErrUnknownDefinition, reason)
-	}
-	if !r.started.IsZero() && !r.started.Equal(t.state.Started) {
-		return fmt.Errorf("%w: it answers an instance %q that was started %v and is removed", saga.ErrNotFound, t.id, r.started)
 	}
 	hold := held(t.pauses, t.state.Definition)
 	if _, tick := r.input.(saga.Tick); tick && hold {
