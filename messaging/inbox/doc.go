@@ -9,8 +9,15 @@
 // [Decide] is that barrier, as a function. Nothing is acknowledged before its commit. A handler's error, refusal or panic undoes
 // its own changes and nobody else's, although everything that arrived together shares one commit.
 //
-// It does not guarantee order, except as far as the subscription has it, and it remembers only what is still in the store:
-// entries must be kept for longer than the broker keeps or replays messages, and than the longest saga lasts.
+// It does not guarantee order, except as far as the subscription has it.
+//
+// # Retention
+//
+// Entries are removed a [Config].Keep after they were handled last, 90 days unless it says otherwise. A message that has no entry and is so old that it may have
+// had one is not handled and not answered, as either may be wrong: it becomes a dead letter with [ErrForgotten], for somebody to look whether its effect
+// is there. How old a step is tell the times in a command's headers, see [messaging.Correlation], and of all other messages the broker. So Keep
+// should be longer than the longest saga lasts, and must be longer than brokers that do not tell when a message was published may repeat it.
+// Dead letters stay until somebody removes them.
 //
 // # Use
 //

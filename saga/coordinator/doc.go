@@ -24,6 +24,11 @@
 // just that instance into the next batch. Nothing is polled while idle: the store knows the next wake-up time.
 // Once in a [Config].Recheck the store is asked anyway, for what a dead process left behind.
 //
+// # Retention
+//
+// Instances that ended are removed 30 days later, unless [Config].Retention says otherwise; those that are parked never are. Until then a start with the same key finds
+// the instance; afterwards it begins another one.
+//
 // # Errors
 //
 // A reply that no step expects, or to an instance that does not exist, becomes a dead letter. Replies to an instance

@@ -268,3 +268,26 @@ func TestRetentionIsChecked(t *testing.T) {
 		})
 	}
 }
+
+// A step's entry is removed while its saga is parked: when it goes back at last, the undo is refused, and the saga parks for it.
+func TestARemovedEntryParksItsSaga(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.flights()
+		c, _ := w.coordinator(coordinator.Config{Recheck: day})
+		id := w.start(c, trip{ID: "t1"})
+		s := w.ends(c, id, saga.Parked) // the hotel neither books nor cancels
+		time.Sleep(100 * day)
+		w.others()
+		act := saga.Act{ID: "a1", Action: saga.Retry, Version: s.Version, By: "ana", Why: "the hotel is back"}
+		if _, err := c.Act(t.Context(), id, act); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(day)
+		s = w.ends(c, id, saga.Parked)
+		if w.net("flight", "t1") != 1 || !strings.HasPrefix(s.Reason, "flight: no reply") {
+			t.Errorf("the flight was booked %d times; the saga is parked: %s", w.net("flight", "t1"), s.Reason)
+		}
+	})
+}

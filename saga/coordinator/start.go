@@ -20,7 +20,8 @@ type startSettings struct {
 	store Store
 }
 
-// Key makes the start idempotent: a second start of the definition with the same key returns the first instance's id and changes nothing.
+// Key makes the start idempotent: a second start of the definition with the same key returns the first instance's id and changes nothing,
+// until that instance is removed; see [Retention].
 func Key(key string) StartOption {
 	return StartOption{apply: func(s *startSettings) { s.key = key }}
 }
