@@ -239,11 +239,11 @@ func TestServiceForgetsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, func(c *Config) { c.Keep = 10 * day })
 		err := s.store.InTx(t.Context(), func(ctx context.Context, tx Tx) error {
-			entries := make([]Entry, 3*forgetPage)
-			for i := range entries {
-				entries[i] = Entry{Consumer: "flights", Key: strings.Repeat("x", i)}
+			entries := []Entry{{Consumer: "other", Key: "x"}}
+			for i := range 3 * forgetPage {
+				entries = append(entries, Entry{Consumer: "flights", Key: strings.Repeat("x", i)})
 			}
-			return tx.Put(ctx, append(entries, Entry{Consumer: "other", Key: "x"}))
+			return tx.Put(ctx, entries)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -188,9 +188,10 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	forgetCtx, stopForgetting := context.WithCancel(ctx)
-	forgetting := make(chan struct{})
-	go func() { defer close(forgetting); s.forget(forgetCtx) }()
-	defer func() { stopForgetting(); <-forgetting }()
+	var forgetting sync.WaitGroup
+	defer forgetting.Wait()
+	defer stopForgetting()
+	forgetting.Go(func() { s.forget(forgetCtx) })
 	if !s.ownRelay {
 		return s.router.Run(ctx)
 	}
