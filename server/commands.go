@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -40,6 +41,13 @@ type serveCommand struct {
 	LogJSON        bool     `help:"Log as JSON." name:"log-json" env:"ALPES_LOG_JSON"`
 
 	brokerFlags `embed:""`
+	keepFlags   `embed:""`
+}
+
+// keepFlags say for how long what is done with is kept.
+type keepFlags struct {
+	KeepSagas time.Duration `help:"How long sagas are kept after their end, 168h or more; a negative time is for ever. Parked ones stay in any case." default:"720h" env:"ALPES_KEEP_SAGAS"`
+	KeepInbox time.Duration `help:"How long services remember what they have handled, 168h or more; a negative time is for ever. It should be longer than the longest saga lasts." default:"2160h" env:"ALPES_KEEP_INBOX"`
 }
 
 // brokerFlags say where messages travel.
@@ -98,7 +106,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	system, err := app.New(ctx, app.Config{
 		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Database: c.Database, AllowUnsafe: c.AllowUnsafe,
-		Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace, Services: c.Services,
+		Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace, Services: c.Services, KeepSagas: c.KeepSagas, KeepInbox: c.KeepInbox,
 		Coordination: app.Coordination(c.Coordination), PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
 		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
 		Logger: logger,

@@ -107,6 +107,7 @@ func (a *App) wireCoordinator(context.Context) error {
 			wire.TopicTrackingEvents: wire.SubscriptionTrackingEvents,
 		},
 		SubscriptionType: messaging.KeyShared,
+		Retention:        coordinator.Retention{Keep: a.cfg.KeepSagas},
 		Observe:          a.cfg.Observe, Logger: a.logger("coordinator"),
 	})
 	return err

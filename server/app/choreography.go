@@ -45,6 +45,7 @@ func (a *App) wireParties(ctx context.Context) error {
 		c, err := coordinator.New(coordinator.Config{
 			Store: store, Bus: a.bus, Definitions: []saga.Any{definition}, Relay: a.relay, DeadLetters: a.messages,
 			Name: partyName(service), SubscriptionType: messaging.KeyShared, Logger: a.logger(partyName(service)),
+			Retention: coordinator.Retention{Keep: a.cfg.KeepSagas},
 		})
 		if err != nil {
 			return err

@@ -73,6 +73,9 @@ type Config struct {
 	// Token is what clients have to send as "Authorization: Bearer TOKEN"; /healthz and /readyz are open. Zero means that
 	// everyone may do everything, as with the original.
 	Token string
+	// KeepSagas is how long sagas are kept after their end, and KeepInbox how long the services remember what they have handled. Zero means 30 and
+	// 90 days; see [coordinator.Retention] and the Keep of an inbox.
+	KeepSagas, KeepInbox time.Duration
 	// Grace bounds how long a stop waits for HTTP requests under way, and then, up to 5 s, for messages. Zero means 10 s.
 	Grace time.Duration
 	// Observe is told every transition of a saga, of a choreographed one as its watcher sees it; see [coordinator.Config]. Nil means nobody watches.

@@ -32,7 +32,7 @@ func (a *App) wireServices(context.Context) error {
 		}
 		service, err := inbox.NewService(inbox.Config{
 			Name: s.name, Bus: a.bus, Store: a.messages, Relay: a.relay, DeadLetters: a.messages,
-			Subscriptions: subscriptions(), Logger: a.logger(s.name),
+			Subscriptions: subscriptions(), Keep: a.cfg.KeepInbox, Logger: a.logger(s.name),
 		})
 		if err != nil {
 			return err
