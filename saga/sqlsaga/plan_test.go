@@ -135,6 +135,7 @@ func TestItemsOfAnEndedSagaWakeNoMore(t *testing.T) {
 func callAll(ctx context.Context, t *testing.T, s interface {
 	coordinator.Store
 	coordinator.Reader
+	coordinator.Remover
 }) {
 	t.Helper()
 	want := func(err error) {
@@ -185,6 +186,43 @@ func callAll(ctx context.Context, t *testing.T, s interface {
 	} {
 		_, _, err = s.List(ctx, q)
 		want(err)
+	}
+	_, cursor, err := s.Ended(ctx, time.Now(), "", 1)
+	want(err)
+	_, _, err = s.Ended(ctx, time.Now(), cursor, 1)
+	want(err)
+	if n, err := s.Remove(ctx, time.Now(), []saga.ID{"a", "b"}); err != nil || n != 1 {
+		t.Errorf("Remove: %d, %v", n, err)
+	}
+	_, err = s.RemovePauses(ctx, time.Now())
+	want(err)
+}
+
+// Instances with a long story have a transaction each, and none is left out.
+func TestHeavyInstancesAreRemovedBitByBit(t *testing.T) {
+	t.Parallel()
+	_, store := open(t, "sqlite::memory:")
+	var ids []saga.ID
+	for _, id := range []saga.ID{"a", "b", "c", "d", "e"} {
+		state := newState(id)
+		state.Status, state.Version = saga.Completed, 1500
+		if id == "b" { // heavier than a transaction should be
+			state.Version = 1_000_000
+		}
+		if id == "d" {
+			state.Status = saga.Parked
+		}
+		if _, err := store.Commit(t.Context(), []coordinator.Change{creation(state)}); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if n, err := store.Remove(t.Context(), time.Now(), ids); err != nil || n != 4 {
+		t.Errorf("Remove returned %d, %v, want 4", n, err)
+	}
+	left, _, err := store.List(t.Context(), coordinator.ListQuery{})
+	if err != nil || len(left) != 1 || left[0].ID != "d" {
+		t.Errorf("%v are left, %v, want d", left, err)
 	}
 }
 
