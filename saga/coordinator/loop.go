@@ -130,12 +130,13 @@ func (l *loop) gather() {
 	}
 }
 
-// adoptOrphans reads the clock and takes up, once in a recheck, the instances that a coordinator of an older or newer version parked while this one
+// adoptOrphans, once in a recheck, reads the clock, forgets instances that nothing happened to, and takes up the instances that a coordinator of an older or newer version parked while this one
 // was running already.
 func (l *loop) adoptOrphans(ctx context.Context) {
 	if l.c.cfg.Now().Before(l.adopt) {
 		return
 	}
+	l.c.hot.age()
 	if err := l.c.clock.refresh(ctx, l.c.cfg.Store, 0); err != nil {
 		l.c.cfg.Logger.WarnContext(ctx, "coordinator: time goes by this host's clock since the last reading", "error", err)
 	}

@@ -291,3 +291,44 @@ func TestARemovedEntryParksItsSaga(t *testing.T) {
 		}
 	})
 }
+
+// Another coordinator ends an instance, removes it and starts another one with its key, which comes to the version that this one remembers.
+func TestAnInstanceThatWasReplacedIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.flights()
+		c, _ := w.coordinator(coordinator.Config{})
+		id := w.start(c, trip{ID: "t1"})
+		synctest.Wait()
+		first, err := w.store.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := first
+		ended.Version, ended.Status = first.Version+1, saga.Completed
+		if _, err = w.store.Commit(t.Context(), []coordinator.Change{{Before: first.Version, State: ended}}); err == nil {
+			_, err = w.store.Remove(t.Context(), time.Now().Add(day), []saga.ID{id})
+		}
+		second := first
+		second.Started = first.Started.Add(40 * day)
+		second.Root.Wake = time.Now().UTC().Add(10 * time.Minute)
+		second.Root.Nodes = slices.Clone(first.Root.Nodes)
+		for i := range second.Root.Nodes {
+			if second.Root.Nodes[i].Due != 0 {
+				second.Root.Nodes[i].Due = second.Root.Wake.UnixMilli()
+			}
+		}
+		if err == nil {
+			_, err = w.store.Commit(t.Context(), []coordinator.Change{{State: second, Records: []saga.Record{second.Root}}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Minute)
+		s, err := w.store.Get(t.Context(), id)
+		if err != nil || s.Version == second.Version || !s.Started.Equal(second.Started) {
+			t.Errorf("the second instance is at version %d and started %v, %v; want it to go on as itself", s.Version, s.Started, err)
+		}
+	})
+}

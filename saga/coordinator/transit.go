@@ -379,6 +379,14 @@ func (h *hot) put(s saga.State) {
 	h.bytes += len(s.Root.Data)
 }
 
+// age lets go of what was not committed here since it was called last: its instance may have ended elsewhere, and once that is removed another
+// one may have its id and come to its version.
+func (h *hot) age() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.older, h.recent, h.bytes = h.recent, map[saga.ID]saga.State{}, 0
+}
+
 func (h *hot) drop(id saga.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
