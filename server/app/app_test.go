@@ -259,7 +259,8 @@ func TestUnknownDefinition(t *testing.T) {
 	}
 	exec("CREATE TRIGGER hold BEFORE INSERT ON campaigns BEGIN SELECT RAISE(ABORT, 'not now'); END")
 	_, id := s.register("Ana")
-	exec("UPDATE sagas SET hash = 'x' || hash, wake_at = wake_at - 3600000") // nobody has known it for an hour
+	// Nobody has known it for an hour. As whatever another process does, that is another version.
+	exec("UPDATE sagas SET hash = 'x' || hash, wake_at = wake_at - 3600000, version = version + 1")
 	exec("DROP TRIGGER hold")
 	if err := s.Coordinator().Wake(t.Context()); err != nil {
 		t.Fatal(err)
