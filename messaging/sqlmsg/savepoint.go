@@ -3,7 +3,6 @@ package sqlmsg
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -26,12 +25,13 @@ func (t *storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context) er
 	err := fn(ctx)
 	switch {
 	case point.err != nil:
-		return fmt.Errorf("%w: savepoint: %w", inbox.ErrTx, errors.Join(point.err, err))
+		return fmt.Errorf("%w: savepoint: %w", inbox.ErrTx, point.err)
 	case !point.set:
 		return err
 	case err != nil:
 		if rollback := point.end(ctx, "ROLLBACK TO SAVEPOINT ", "RELEASE SAVEPOINT "); rollback != nil {
-			return fmt.Errorf("%w: rollback to savepoint: %w", inbox.ErrTx, errors.Join(rollback, err))
+			// Of fn's error only the text: a refusal, say, would decide what becomes of the message, which is to come again.
+			return fmt.Errorf("%w: rollback to savepoint: %w, after: %v", inbox.ErrTx, rollback, err) //nolint:errorlint // see above
 		}
 		return err
 	}
