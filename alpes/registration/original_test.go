@@ -143,14 +143,17 @@ func newStage(t *testing.T, fecha int64) *stage {
 		T: t, tap: &tap{Broker: broker, receivers: map[string]messaging.Receiver{}}, codec: codec, store: memsaga.New(),
 		fecha: time.UnixMilli(fecha).UTC(), cancel: cancel,
 	}
+	var listening sync.WaitGroup
 	for _, topic := range []string{
 		wire.TopicRegisterCampaign, wire.TopicApproveCampaign, wire.TopicCancelCampaign,
 		wire.TopicRegisterPartner, wire.TopicCancelPartner, wire.TopicRegisterEvent, wire.TopicCancelEvent,
 	} {
+		listening.Add(1)
 		s.ended.Go(func() {
-			_ = broker.Subscribe(ctx, messaging.Subscription{Topic: topic, Name: "participant"}, nil, s.participant)
+			_ = broker.Subscribe(ctx, messaging.Subscription{Topic: topic, Name: "participant"}, listening.Done, s.participant)
 		})
 	}
+	listening.Wait() // a topic without a subscription forgets
 	s.c, err = coordinator.New(coordinator.Config{
 		Store: s.store, Bus: messaging.Bus{Broker: s.tap, Codec: codec}, Definitions: []saga.Any{registration.Define()},
 		Logger: slog.New(slog.DiscardHandler),
