@@ -37,7 +37,7 @@ fuzz: ## Run each fuzz target for 30 seconds
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; done; done
 
-bench: ## Measure sagas with all that runs: BENCH='-only postgres -profile /tmp/p' narrows it
+bench: ## Measure sagas with all that runs: BENCH='-only ^postgres -profile /tmp/p' narrows it
 	go run ./internal/bench $(BENCH)
 
 gobench: ## Run the benchmarks of the packages
