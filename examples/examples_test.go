@@ -51,32 +51,30 @@ func run(t *testing.T, dir string, environment ...string) {
 
 func TestExamplesPrintWhatTheySay(t *testing.T) {
 	t.Parallel()
-	dirs := examples(t, false)
-	if len(dirs) < 2 {
-		t.Fatalf("the examples are %v", dirs)
-	}
-	for _, dir := range dirs {
-		t.Run(dir, func(t *testing.T) {
-			t.Parallel()
-			run(t, dir)
-		})
-	}
+	each(t, examples(t, false), 2, func(t *testing.T, dir string) { run(t, dir) })
 }
 
 // TestIntegrationExamplesOnPulsar runs each twice on the same topics, as who tries them out does.
 func TestIntegrationExamplesOnPulsar(t *testing.T) {
 	t.Parallel()
-	dirs := examples(t, true)
-	if len(dirs) < 3 {
+	each(t, examples(t, true), 3, func(t *testing.T, dir string) {
+		b := testenv.Pulsar(t)
+		for range 2 {
+			run(t, dir, "PULSAR_URL="+b.URL, "PULSAR_ADMIN_URL="+b.AdminURL, "PULSAR_NAMESPACE="+b.Namespace)
+		}
+	})
+}
+
+// each tests all examples, of which there are so many at least.
+func each(t *testing.T, dirs []string, least int, test func(t *testing.T, dir string)) {
+	t.Helper()
+	if len(dirs) < least {
 		t.Fatalf("the examples are %v", dirs)
 	}
 	for _, dir := range dirs {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
-			b := testenv.Pulsar(t)
-			for range 2 {
-				run(t, dir, "PULSAR_URL="+b.URL, "PULSAR_ADMIN_URL="+b.AdminURL, "PULSAR_NAMESPACE="+b.Namespace)
-			}
+			test(t, dir)
 		})
 	}
 }

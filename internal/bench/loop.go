@@ -63,6 +63,24 @@ func (w window) quantile(q float64) float64 {
 
 // measure runs the workload on a fresh database.
 func (w workload) measure(ctx context.Context, s settings, server *postgres) error {
+	return w.within(ctx, s, func(sys *system) error {
+		if w.db != "postgres" {
+			server = nil
+		}
+		all, err := s.loop(ctx, sys, w, server)
+		if err != nil {
+			return err
+		}
+		s.report(w.name, all)
+		if s.statements && w.db == "postgres" {
+			return s.printStatements(ctx, sys, all)
+		}
+		return nil
+	})
+}
+
+// within gives do a system on a fresh database.
+func (w workload) within(ctx context.Context, s settings, do func(*system) error) error {
 	url, remove, err := s.location(ctx, w.db)
 	if err != nil {
 		return err
@@ -73,18 +91,7 @@ func (w workload) measure(ctx context.Context, s settings, server *postgres) err
 		return err
 	}
 	defer sys.stop()
-	if w.db != "postgres" {
-		server = nil
-	}
-	all, err := s.loop(ctx, sys, w, server)
-	if err != nil {
-		return err
-	}
-	s.report(w.name, all)
-	if s.statements && w.db == "postgres" {
-		return s.printStatements(ctx, sys, all)
-	}
-	return nil
+	return do(sys)
 }
 
 // loop keeps so many sagas outstanding and returns the windows.

@@ -95,16 +95,10 @@ func tidy(ctx context.Context, db *sqldb.DB) error {
 
 // measureInFlight begins very many sagas whose first step is not answered, and looks at the memory of this process.
 func (w workload) measureInFlight(ctx context.Context, s settings, _ *postgres) error {
-	url, remove, err := s.location(ctx, w.db)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	sys, err := newSystem(ctx, url, w)
-	if err != nil {
-		return err
-	}
-	defer sys.stop()
+	return w.within(ctx, s, func(sys *system) error { return w.startMany(ctx, s, sys) })
+}
+
+func (w workload) startMany(ctx context.Context, s settings, sys *system) (err error) {
 	began := time.Now()
 	var starters sync.WaitGroup
 	var mu sync.Mutex

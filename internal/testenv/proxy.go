@@ -42,13 +42,6 @@ func (p *Proxy) Up(tb testing.TB) {
 	}
 }
 
-// Cut ends all connections; new ones are accepted.
-func (p *Proxy) Cut(tb testing.TB) {
-	tb.Helper()
-	p.Down()
-	p.Up(tb)
-}
-
 // Reset has every connection, new ones too, end with a TCP reset when something is sent over it, until heal is called.
 func (p *Proxy) Reset(tb testing.TB) (heal func()) {
 	tb.Helper()

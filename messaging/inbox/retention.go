@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/pace"
 	"github.com/alpespartners/alpespartners/messaging"
 )
 
@@ -19,12 +20,8 @@ const (
 )
 
 const (
-	// forgetEvery is how often a service looks for what is to be removed, and forgetSoon when it does so first, and again after a failure.
-	forgetEvery = time.Hour
-	forgetSoon  = time.Minute
-	// forgetPage is how many entries are removed at once; forgetPause is the rest in between, in which others write.
-	forgetPage  = 500
-	forgetPause = 100 * time.Millisecond
+	// forgetPage is how many entries are removed at once.
+	forgetPage = 500
 	// clockSlack is by how much the clocks of coordinators, brokers, services and databases may differ.
 	clockSlack = time.Hour
 )
@@ -35,17 +32,16 @@ func (s *Service) forget(ctx context.Context) {
 	if !ok || s.config.Keep < 0 {
 		return
 	}
-	for wait := forgetSoon; rest(ctx, wait); {
-		wait = forgetEvery
+	pace.Chore(ctx, func(ctx context.Context) error {
 		n, err := s.forgetOnce(ctx, store)
 		if n > 0 {
 			s.config.Logger.InfoContext(ctx, "inbox: removed old entries", "service", s.config.Name, "entries", n)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.config.Logger.ErrorContext(ctx, "inbox: remove old entries", "service", s.config.Name, "error", err)
-			wait = forgetSoon
 		}
-	}
+		return err
+	})
 }
 
 func (s *Service) forgetOnce(ctx context.Context, store Forgetter) (all int, err error) {
@@ -53,21 +49,9 @@ func (s *Service) forgetOnce(ctx context.Context, store Forgetter) (all int, err
 	for {
 		n, err := store.Forget(ctx, s.config.Name, before, forgetPage)
 		all += n
-		if err != nil || n < forgetPage || !rest(ctx, forgetPause) {
+		if err != nil || n < forgetPage || !pace.BetweenPages(ctx) {
 			return all, err
 		}
-	}
-}
-
-// rest waits, and reports whether ctx goes on.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

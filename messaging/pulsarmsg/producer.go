@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/pulsar-client-go/pulsar"
 
+	"github.com/alpespartners/alpespartners/internal/pace"
 	"github.com/alpespartners/alpespartners/messaging"
 )
 
@@ -357,7 +358,7 @@ func (o *outlet) openSession() {
 			}
 			o.closeSession(s)
 		}
-		if isHopeless(err) || !pause(ctx, o.broker.config.Backoff.Delay(attempt, o.topic)) {
+		if isHopeless(err) || !pace.Rest(ctx, o.broker.config.Backoff.Delay(attempt, o.topic)) {
 			o.failWaiting(err)
 			return
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/apache/pulsar-client-go/pulsar"
 	"github.com/apache/pulsar-client-go/pulsar/backoff"
+
+	"github.com/alpespartners/alpespartners/internal/pace"
 )
 
 // A producer lets messages gather for as long as their publishers probably need to send as many as were settled last: fewer and larger batches are cheaper for
@@ -143,7 +145,7 @@ func (s *session) flush(ctx context.Context) {
 			return
 		}
 		now := s.outlet.progress()
-		if linger := min(time.Duration(now-settled)*lingerEach, lingerMost); linger >= lingerLeast && !pause(ctx, linger) {
+		if linger := min(time.Duration(now-settled)*lingerEach, lingerMost); linger >= lingerLeast && !pace.Rest(ctx, linger) {
 			return
 		}
 		settled = now

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/pulsar-client-go/pulsar"
 	"github.com/apache/pulsar-client-go/pulsar/backoff"
 
+	"github.com/alpespartners/alpespartners/internal/pace"
 	"github.com/alpespartners/alpespartners/messaging"
 )
 
@@ -67,7 +68,7 @@ func (s *subscription) run(ctx context.Context) error {
 		}
 		delay := s.broker.config.Backoff.Delay(attempt, what)
 		logger.WarnContext(ctx, "consumer lost or not admitted; subscribing again", "after", delay, "error", err)
-		if !pause(ctx, delay) {
+		if !pace.Rest(ctx, delay) {
 			return nil
 		}
 	}
@@ -121,18 +122,6 @@ func (s *subscription) entry(c *consumer, received pulsar.Message) entry {
 		e.version = version
 	}
 	return e
-}
-
-// pause waits, and says whether ctx is still there.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // consumer is one of the client's, until its connection is lost for the first time. The client would connect it again by itself, and the broker would deliver all that is not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/pace"
 	"github.com/alpespartners/alpespartners/saga"
 )
 
@@ -17,14 +18,8 @@ const (
 	KeepForever time.Duration = -1
 )
 
-const (
-	// removeEvery is how often a coordinator looks for what is to be removed, and removeSoon when it does so first, and again after a failure.
-	removeEvery = time.Hour
-	removeSoon  = time.Minute
-	// removePage is how many instances are looked at, and removed, at once; removePause is the rest in between, in which others write.
-	removePage  = 200
-	removePause = 100 * time.Millisecond
-)
+// removePage is how many instances are looked at, and removed, at once.
+const removePage = 200
 
 // Retention says how long instances that ended are kept. The zero value is on.
 //
@@ -58,23 +53,22 @@ func (c *Coordinator) removeEnded(ctx context.Context) {
 	if !ok || c.cfg.Retention.Keep < 0 {
 		return
 	}
-	for wait := removeSoon; rest(ctx, wait); {
-		wait = removeEvery
+	pace.Chore(ctx, func(ctx context.Context) error {
 		instances, pauses, err := c.removeOnce(ctx, store)
 		if instances+pauses > 0 {
 			c.cfg.Logger.InfoContext(ctx, "coordinator: removed what has ended", "sagas", instances, "pauses", pauses)
 		}
 		if err != nil && ctx.Err() == nil {
 			c.cfg.Logger.ErrorContext(ctx, "coordinator: remove what has ended", "error", err)
-			wait = removeSoon
 		}
-	}
+		return err
+	})
 }
 
 // removeOnce goes through all instances that are old enough to have ended long ago.
 func (c *Coordinator) removeOnce(ctx context.Context, store Remover) (instances, pauses int, err error) {
 	before := c.now().Add(-c.cfg.Retention.Keep)
-	for cursor, more := "", true; more; more = cursor != "" && rest(ctx, removePause) {
+	for cursor, more := "", true; more; more = cursor != "" && pace.BetweenPages(ctx) {
 		var ids []saga.ID
 		if ids, cursor, err = store.Ended(ctx, before, cursor, removePage); err != nil {
 			return instances, 0, err
@@ -114,16 +108,4 @@ func (c *Coordinator) archived(ctx context.Context, ids []saga.ID) []saga.ID {
 		done = append(done, id)
 	}
 	return done
-}
-
-// rest waits, and reports whether ctx goes on.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
