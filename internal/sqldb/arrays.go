@@ -31,14 +31,27 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 }
 
 // Unnest is a table "u" of array parameters, the first of which has the number from, for a FROM clause. Its columns are c0, c1 and so on, each of the
-// type that a letter stands for: t is text, i an integer, b bytes. Its last column, n, is the row's number.
+// type that a letter stands for: t is text, i an integer, b bytes. Its last column, n, is the row's number. The arrays are walked side by side as the
+// rows are wanted, while unnest with several of them in a FROM clause would write each into a table of its own first.
 func Unnest(from int, types string) string {
-	params := make([]string, len(types))
-	for i, t := range []byte(types) {
-		name := map[byte]string{'t': "text", 'i': "bigint", 'b': "bytea"}[t]
-		params[i] = "$" + strconv.Itoa(from+i) + "::" + name + "[]"
+	columns := make([]string, len(types))
+	for i := range len(types) {
+		columns[i] = "unnest(" + param(from, types, i) + "[])"
 	}
-	return "unnest(" + strings.Join(params, ", ") + ") WITH ORDINALITY AS u(" + names(0, len(types)) + ", n)"
+	return "(SELECT " + strings.Join(columns, ", ") + ", generate_subscripts(" + param(from, types, 0) + "[], 1)) AS u(" + names(0, len(types)) + ", n)"
+}
+
+// One is the table of [Unnest] with one row, whose parameters are no arrays.
+func One(from int, types string) string {
+	columns := make([]string, len(types))
+	for i := range len(types) {
+		columns[i] = param(from, types, i)
+	}
+	return "(SELECT " + strings.Join(columns, ", ") + ", 1) AS u(" + names(0, len(types)) + ", n)"
+}
+
+func param(from int, types string, i int) string {
+	return "$" + strconv.Itoa(from+i) + "::" + map[byte]string{'t': "text", 'i': "bigint", 'b': "bytea"}[types[i]]
 }
 
 func names(from, to int) string {

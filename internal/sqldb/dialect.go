@@ -102,7 +102,7 @@ func sqliteDialect() Dialect {
 		words: map[string]string{
 			"serial": "INTEGER PRIMARY KEY", "number": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER",
 			"char": "TEXT", "text": "TEXT", "bytes": "BLOB", "is_json": "json_valid($)",
-			"clustered": " WITHOUT ROWID", "where": " WHERE $", "generated": "VIRTUAL",
+			"clustered": " WITHOUT ROWID", "where": " WHERE $", "generated": "VIRTUAL", "on": "", "also": ", $", "fill": "",
 		},
 		prepares: true,
 	}
@@ -143,7 +143,7 @@ func postgresDialect() Dialect {
 		words: map[string]string{
 			"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "number": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 			"int": "BIGINT", "char": "TEXT", "text": "TEXT", "bytes": "BYTEA", "is_json": "$::json IS NOT NULL",
-			"clustered": "", "where": " WHERE $", "generated": "STORED",
+			"clustered": "", "where": " WHERE $", "generated": "STORED", "on": "", "also": "", "fill": "ALTER TABLE $ SET (fillfactor = 50);",
 		},
 	}
 }
@@ -174,7 +174,7 @@ func mysqlDialect() Dialect {
 		words: map[string]string{
 			"serial": "BIGINT AUTO_INCREMENT PRIMARY KEY", "number": "BIGINT AUTO_INCREMENT PRIMARY KEY", "int": "BIGINT",
 			"char": "VARBINARY($)", "text": "LONGTEXT" + text, "bytes": "LONGBLOB", "is_json": "JSON_VALID($)",
-			"clustered": "", "where": "", "generated": "VIRTUAL",
+			"clustered": "", "where": "", "generated": "VIRTUAL", "on": " ON $", "also": ", $", "fill": "",
 		},
 	}
 }

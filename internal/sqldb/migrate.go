@@ -93,6 +93,7 @@ func (t translated) Open(name string) (fs.File, error) {
 // translate replaces what stands in double braces: a word, and for some an argument.
 func (t translated) translate(text string) (string, error) {
 	var sql strings.Builder
+	text = strings.ReplaceAll(text, "{{prefix}}", t.prefix) // also within arguments
 	for {
 		before, rest, found := strings.Cut(text, "{{")
 		sql.WriteString(before)
@@ -102,14 +103,10 @@ func (t translated) translate(text string) (string, error) {
 		term, after, closed := strings.Cut(rest, "}}")
 		word, argument, _ := strings.Cut(term, " ")
 		meaning, known := t.dialect.words[word]
-		switch {
-		case word == "prefix":
-			sql.WriteString(t.prefix)
-		case known && closed:
-			sql.WriteString(strings.ReplaceAll(meaning, "$", argument))
-		default:
+		if !known || !closed {
 			return "", fmt.Errorf("sqldb: {{%s}} means nothing to %s", term, t.dialect.Name)
 		}
+		sql.WriteString(strings.ReplaceAll(meaning, "$", argument))
 		text = after
 	}
 }

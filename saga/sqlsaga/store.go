@@ -226,10 +226,13 @@ func (s *Store) loadItems(ctx context.Context, wants []coordinator.Want, found m
 // maxPairs bounds the alternatives of one condition: databases limit the depth of an expression.
 const maxPairs = 200
 
+// wakeSlotBits makes the column wake_slot of wake_at: the slot, of about four seconds, that a deadline is in.
+const wakeSlotBits = 12
+
 // Due implements [coordinator.Store].
 func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.Wake, time.Time, error) {
 	which, names := dueFilter(q)
-	sagas := "SELECT id, '' AS record, wake_at FROM {sagas} s WHERE live = 1 AND wake_at IS NOT NULL" + which
+	sagas := "SELECT id, '' AS record, wake_at FROM {sagas} s WHERE live = 1 AND wake_slot IS NOT NULL" + which
 	items := "SELECT i.saga_id AS id, i.item AS record, i.wake_at AS wake_at FROM {items} i JOIN {sagas} s ON s.id = i.saga_id" +
 		" WHERE i.wake_at IS NOT NULL AND s.live = 1" + which
 	args := func(values ...any) []any { return append(slices.Clone(names), values...) }
@@ -239,10 +242,11 @@ func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.
 		WakeAt int64  `db:"wake_at"`
 	}
 	at := q.Now.UnixMilli()
-	query := "SELECT * FROM (" + sagas + " AND wake_at <= ? ORDER BY wake_at LIMIT ?) AS a UNION ALL " +
+	slot := at >> wakeSlotBits
+	query := "SELECT * FROM (" + sagas + " AND wake_slot <= ? AND wake_at <= ? ORDER BY wake_slot, wake_at LIMIT ?) AS a UNION ALL " +
 		"SELECT * FROM (" + items + " AND i.wake_at <= ? ORDER BY i.wake_at LIMIT ?) AS b ORDER BY wake_at LIMIT ?"
 	if err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(query),
-		append(append(args(at, q.Limit), args(at, q.Limit)...), q.Limit)...); err != nil {
+		append(append(args(slot, at, q.Limit), args(at, q.Limit)...), q.Limit)...); err != nil {
 		return nil, time.Time{}, fmt.Errorf("sqlsaga: due: %w", err)
 	}
 	due := make([]coordinator.Wake, len(rows))
@@ -250,9 +254,9 @@ func (s *Store) Due(ctx context.Context, q coordinator.DueQuery) ([]coordinator.
 		due[i] = coordinator.Wake{ID: saga.ID(row.ID), Record: row.Record}
 	}
 	var next *int64
-	query = "SELECT MIN(wake_at) FROM (SELECT * FROM (" + sagas + " AND wake_at > ? ORDER BY wake_at LIMIT 1) AS a UNION ALL " +
+	query = "SELECT MIN(wake_at) FROM (SELECT * FROM (" + sagas + " AND wake_slot >= ? AND wake_at > ? ORDER BY wake_slot, wake_at LIMIT 1) AS a UNION ALL " +
 		"SELECT * FROM (" + items + " AND i.wake_at > ? ORDER BY i.wake_at LIMIT 1) AS b) AS c"
-	if err := sqlx.GetContext(ctx, s.reader(), &next, s.query(query), append(args(at), args(at)...)...); err != nil {
+	if err := sqlx.GetContext(ctx, s.reader(), &next, s.query(query), append(args(slot, at), args(at)...)...); err != nil {
 		return nil, time.Time{}, fmt.Errorf("sqlsaga: next wake-up: %w", err)
 	}
 	return due, fromWake(next), nil
