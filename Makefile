@@ -44,9 +44,9 @@ gobench: ## Run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 # Each package here prints its figures from a benchmark that is named BenchmarkFigures.
-PULSAR_FIGURES := ./messaging/pulsarmsg
+PULSAR_FIGURES := ./messaging/pulsarmsg ./internal/bench
 
-bench-pulsar: ## Print figures of a real Pulsar: our packages against the bare client
+bench-pulsar: ## Print figures of a real Pulsar: messages and whole sagas against the bare client
 	go test -run '^$$' -bench '^BenchmarkFigures$$' -benchtime 1x -timeout 30m $(PULSAR_FIGURES)
 
 cover: ## Report the coverage of the tests

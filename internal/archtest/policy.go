@@ -101,7 +101,7 @@ func fences() []vendorFence {
 	sql := []string{"*/sql*", "internal/sqldb", "internal/testenv", "internal/bench", "examples/..."}
 	return []vendorFence{
 		{module: avro, inside: []string{"messaging/avromsg"}},
-		{module: pulsar, inside: []string{"messaging/pulsarmsg", "internal/testenv"}},
+		{module: pulsar, inside: []string{"messaging/pulsarmsg", "internal/testenv", "internal/bench"}},
 		{module: sqlx, inside: sql, tests: true},
 		{module: sqlite, inside: sql, tests: true},
 		{module: pgx, inside: sql, tests: true},

@@ -24,7 +24,8 @@ type workload struct {
 	outstanding int
 	refuse      bool
 	durable     bool
-	silent      bool // the participant takes commands and does not answer
+	silent      bool    // the participant takes commands and does not answer
+	broker      carrier // nil is one in memory
 }
 
 // window is what happened in one stretch of time.
