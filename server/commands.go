@@ -36,6 +36,8 @@ type serveCommand struct {
 	CampaignHost   string   `help:"Where the campaign service is, for a bff without it." default:"127.0.0.1:8001" env:"CAMPAIGN_HOST"`
 	PartnerHost    string   `help:"Where the partner service is, for a bff without it." default:"127.0.0.1:8002" env:"PARTNER_HOST"`
 	TrackingHost   string   `help:"Where the tracking service is, for a bff without it." default:"127.0.0.1:8003" env:"TRAKING_HOST"`
+	BrokerToken    string   `help:"File with the token for Pulsar; it is read anew for each connection." name:"broker-token-file" placeholder:"FILE" env:"ALPES_BROKER_TOKEN_FILE"`
+	BrokerCA       string   `help:"PEM file of the certificate authorities to trust, for a Pulsar at pulsar+ssl://HOST:6651. Default: the system's." name:"broker-ca-file" placeholder:"FILE" env:"ALPES_BROKER_CA_FILE"`
 	Token          string   `help:"Clients have to send this as a bearer token, and the services to each other. Default: none, everyone may do everything." env:"ALPES_TOKEN"`
 	LogLevel       string   `help:"Lowest level of the log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ALPES_LOG_LEVEL"`
 	LogJSON        bool     `help:"Log as JSON." name:"log-json" env:"ALPES_LOG_JSON"`
@@ -106,7 +108,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	system, err := app.New(ctx, app.Config{
 		Listen: c.Listen, Data: c.Data, Ephemeral: c.Ephemeral, Database: c.Database, AllowUnsafe: c.AllowUnsafe,
-		Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace, Services: c.Services, KeepSagas: c.KeepSagas, KeepInbox: c.KeepInbox,
+		Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace, BrokerTokenFile: c.BrokerToken, BrokerCAFile: c.BrokerCA,
+		Services: c.Services, KeepSagas: c.KeepSagas, KeepInbox: c.KeepInbox,
 		Coordination: app.Coordination(c.Coordination), PartnerBlocked: c.PartnerBlocked, TrackingLimit: c.TrackingLimit, Token: c.Token,
 		Hosts:  map[string]string{app.Campaign: c.CampaignHost, app.Partner: c.PartnerHost, app.Tracking: c.TrackingHost},
 		Logger: logger,

@@ -47,13 +47,12 @@ func (a *App) wireBroker(context.Context) error {
 	if a.cfg.Broker == InMemory {
 		a.broker = memmsg.New(memmsg.Config{Concurrency: concurrency})
 	} else {
-		a.broker, err = pulsarmsg.New(pulsarmsg.Config{
-			URL: a.cfg.Broker, AdminURL: a.cfg.BrokerAdmin, Namespace: a.cfg.Namespace,
-			Schemas: codec, FromEarliest: true, Concurrency: concurrency, Logger: a.logger("broker"),
-		})
+		pulsar := a.cfg.pulsar()
+		pulsar.Schemas, pulsar.Concurrency, pulsar.Logger = codec, concurrency, a.logger("broker")
+		a.broker, err = pulsarmsg.New(pulsar)
 		if err != nil {
 			a.broker = nil // not a nil of the driver's type
-			return fmt.Errorf("%w: broker, broker-admin or namespace: %w", ErrConfig, err)
+			return fmt.Errorf("%w: broker, broker-admin, broker-token-file, broker-ca-file or namespace: %w", ErrConfig, err)
 		}
 	}
 	a.bus = messaging.Bus{Broker: a.broker, Codec: codec}
@@ -64,6 +63,14 @@ func (a *App) wireBroker(context.Context) error {
 		Store: a.messages, Publisher: a.broker, Grace: min(a.cfg.Grace, maxRelayGrace), Logger: a.logger("relay"),
 	})
 	return err
+}
+
+// pulsar is what the settings say of a broker outside.
+func (c Config) pulsar() pulsarmsg.Config {
+	return pulsarmsg.Config{
+		URL: c.Broker, AdminURL: c.BrokerAdmin, Namespace: c.Namespace, FromEarliest: true,
+		TokenFile: c.BrokerTokenFile, TLS: pulsarmsg.TLS{TrustFile: c.BrokerCAFile},
+	}
 }
 
 // closeBroker takes a broker that does not answer for no failure: what is open comes again.

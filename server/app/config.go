@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
@@ -60,6 +62,10 @@ type Config struct {
 	BrokerAdmin string
 	// Namespace is where Pulsar has the topics, "tenant/namespace". Zero means "public/default".
 	Namespace string
+	// BrokerTokenFile names a file with the token for Pulsar, which is read anew for each connection. Zero means none.
+	BrokerTokenFile string
+	// BrokerCAFile names a PEM file of the certificate authorities to trust at "pulsar+ssl://host:6651". Zero means the system's.
+	BrokerCAFile string
 	// Services are those to run. Zero means all.
 	Services []string
 	// Coordination is that of new sagas. Zero means Orchestrated.
@@ -124,6 +130,20 @@ func (c Config) validate() error {
 	}
 	if c.Broker == InMemory && (c.BrokerAdmin != "" || c.Namespace != "") {
 		faults = append(faults, fmt.Errorf("%w: broker: the broker in memory has no REST interface and no namespace: give its address, such as pulsar://localhost:6650", ErrConfig))
+	}
+	if c.Broker == InMemory && (c.BrokerTokenFile != "" || c.BrokerCAFile != "") {
+		faults = append(faults, fmt.Errorf("%w: broker-token-file, broker-ca-file: the broker in memory takes none: give the address of a Pulsar with broker, such as pulsar+ssl://localhost:6651", ErrConfig))
+	}
+	if c.BrokerCAFile != "" && c.Broker != InMemory && !strings.HasPrefix(c.Broker, "pulsar+ssl://") {
+		faults = append(faults, fmt.Errorf("%w: broker-ca-file: %s has no TLS: use pulsar+ssl://HOST:6651 for broker", ErrConfig, c.Broker))
+	}
+	for setting, file := range map[string]string{"broker-token-file": c.BrokerTokenFile, "broker-ca-file": c.BrokerCAFile} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the operator names it
+			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrConfig, setting, err))
+		}
 	}
 	if c.Database != "" && c.Ephemeral {
 		faults = append(faults, fmt.Errorf("%w: database and ephemeral name two places: leave one out", ErrConfig))
