@@ -168,7 +168,7 @@ func (s settings) partitions(ctx context.Context) error {
 		}
 		w := workload{name: fmt.Sprintf("partitions.%d", n), outstanding: 64 * n}
 		sys := &system{definition: definition(w)}
-		if err := sys.start(ctx, w.carrier(), store, nil, w); err != nil {
+		if err := sys.start(ctx, store, nil, w); err != nil {
 			return err
 		}
 		all, err := s.loop(ctx, sys, w, nil)

@@ -82,9 +82,10 @@ func newSagas(b *testing.B, name string, outstanding int) side {
 		b.Fatal(err)
 	}
 	w := workload{name: "pulsar." + name, outstanding: outstanding, broker: broker}
-	sys := &system{definition: definition(w)}
+	var sys *system
 	if name == "memory" {
-		err = sys.start(b.Context(), broker, memsaga.New(), nil, w)
+		sys = &system{definition: definition(w)}
+		err = sys.start(b.Context(), memsaga.New(), nil, w)
 	} else {
 		sys, err = newSystem(b.Context(), testenv.Postgres(b).URL, w)
 	}

@@ -110,7 +110,7 @@ func newSystem(ctx context.Context, url string, w workload) (*system, error) {
 	if err := errors.Join(messages.Migrate(ctx), sagas.Migrate(ctx)); err != nil {
 		return nil, err
 	}
-	if err := sys.start(ctx, w.carrier(), sagas, messages, w); err != nil {
+	if err := sys.start(ctx, sagas, messages, w); err != nil {
 		return nil, err
 	}
 	return sys, nil
@@ -130,14 +130,15 @@ func (w workload) carrier() carrier {
 	return memmsg.New(memmsg.Config{})
 }
 
-// start runs a coordinator over the store, with one participant, and returns once both are ready. It closes the broker in the end.
-func (sys *system) start(ctx context.Context, broker carrier, sagas coordinator.Store, messages *sqlmsg.Store, w workload) error {
+// start runs a coordinator over the store, with one participant, and returns once both are ready. Stop closes the workload's broker too.
+func (sys *system) start(ctx context.Context, sagas coordinator.Store, messages *sqlmsg.Store, w workload) error {
 	codec, err := messaging.NewJSONCodec(
 		messaging.JSON[work]("work", "commands"), messaging.JSON[refuse]("refuse", "commands"), messaging.JSON[undo]("undo", "commands"),
 		messaging.JSON[worked]("worked", "events"), messaging.JSON[refused]("refused", "events"), messaging.JSON[undone]("undone", "events"))
 	if err != nil {
 		return err
 	}
+	broker := w.carrier()
 	bus := messaging.Bus{Broker: broker, Codec: codec}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	sys.coordinator, err = coordinator.New(coordinator.Config{Store: sagas, Bus: bus, Definitions: []saga.Any{sys.definition}, Logger: logger})

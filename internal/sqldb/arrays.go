@@ -34,20 +34,20 @@ func (d Dialect) unnested(ctx context.Context, tx sqlx.ExtContext, in Insert, he
 // type that a letter stands for: t is text, i an integer, b bytes. Its last column, n, is the row's number. The arrays are walked side by side as the
 // rows are wanted, while unnest with several of them in a FROM clause would write each into a table of its own first.
 func Unnest(from int, types string) string {
-	columns := make([]string, len(types))
-	for i := range len(types) {
-		columns[i] = "unnest(" + param(from, types, i) + "[])"
-	}
-	return "(SELECT " + strings.Join(columns, ", ") + ", generate_subscripts(" + param(from, types, 0) + "[], 1)) AS u(" + names(0, len(types)) + ", n)"
+	return table(from, types, func(param string) string { return "unnest(" + param + "[])" }, "generate_subscripts("+param(from, types, 0)+"[], 1)")
 }
 
 // One is the table of [Unnest] with one row, whose parameters are no arrays.
 func One(from int, types string) string {
+	return table(from, types, func(param string) string { return param }, "1")
+}
+
+func table(from int, types string, column func(param string) string, number string) string {
 	columns := make([]string, len(types))
-	for i := range len(types) {
-		columns[i] = param(from, types, i)
+	for i := range columns {
+		columns[i] = column(param(from, types, i))
 	}
-	return "(SELECT " + strings.Join(columns, ", ") + ", 1) AS u(" + names(0, len(types)) + ", n)"
+	return "(SELECT " + strings.Join(columns, ", ") + ", " + number + ") AS u(" + names(0, len(types)) + ", n)"
 }
 
 func param(from int, types string, i int) string {

@@ -22,7 +22,7 @@ const (
 	withCreates
 	withOutbox
 	withEnded
-	// single is for one instance with one message at most: its statement takes less than half as long as one that takes arrays.
+	// single is for one instance with one message at most: but for its log, which has several lines, its statement takes no arrays.
 	single
 	allParts = withUpdates | withCreates | withOutbox | withEnded | single
 )
@@ -49,18 +49,17 @@ func (s *Store) commitStatements() ([allParts + 1]string, error) {
 
 func commitStatement(parts int, outbox sqldb.Insert) string {
 	next := 1
-	arrays := func(types string) string {
-		from := next
-		next += len(types)
-		return sqldb.Unnest(from, types)
-	}
-	rows, idsOf := arrays, "$%d::text[]"
-	if parts&single != 0 {
-		rows, idsOf = func(types string) string {
+	table := func(of func(from int, types string) string) func(types string) string {
+		return func(types string) string {
 			from := next
 			next += len(types)
-			return sqldb.One(from, types)
-		}, "ARRAY[$%d::text]"
+			return of(from, types)
+		}
+	}
+	arrays := table(sqldb.Unnest)
+	rows, idsOf := arrays, "$%d::text[]"
+	if parts&single != 0 {
+		rows, idsOf = table(sqldb.One), "ARRAY[$%d::text]"
 	}
 	var with, fresh, ids []string
 	add := func(part int, text func() string) {
@@ -153,21 +152,24 @@ func (s *Store) arrays(changes []coordinator.Change) (parts int, args []any, err
 	if len(changes) == 1 && len(outbox) <= 1 {
 		parts = single
 	}
+	arrays := func(rows [][]any, types string) {
+		columns, fault := sqldb.Columns(rows, len(types))
+		args, err = append(args, columns...), errors.Join(err, fault)
+	}
 	add := func(part int, rows [][]any, types string) {
-		if len(rows) == 0 && part != 0 {
+		switch {
+		case len(rows) == 0:
 			return
+		case parts&single != 0:
+			args = append(args, rows[0]...)
+		default:
+			arrays(rows, types)
 		}
-		columns := slices.Concat(rows...)
-		if parts&single == 0 || part == 0 {
-			var fault error
-			columns, fault = sqldb.Columns(rows, len(types))
-			err = errors.Join(err, fault)
-		}
-		parts, args = parts|part, append(args, columns...)
+		parts |= part
 	}
 	add(withUpdates, updates, updateTypes)
 	add(withCreates, creates, createTypes)
-	add(0, lines, logTypes)
+	arrays(lines, logTypes)
 	add(withOutbox, outbox, outboxTypes)
 	add(withEnded, ended, "t")
 	return parts, args, err

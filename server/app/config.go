@@ -137,12 +137,12 @@ func (c Config) validate() error {
 	if c.BrokerCAFile != "" && c.Broker != InMemory && !strings.HasPrefix(c.Broker, "pulsar+ssl://") {
 		faults = append(faults, fmt.Errorf("%w: broker-ca-file: %s has no TLS: use pulsar+ssl://HOST:6651 for broker", ErrConfig, c.Broker))
 	}
-	for setting, file := range map[string]string{"broker-token-file": c.BrokerTokenFile, "broker-ca-file": c.BrokerCAFile} {
-		if file == "" {
+	for _, of := range []struct{ setting, file string }{{"broker-token-file", c.BrokerTokenFile}, {"broker-ca-file", c.BrokerCAFile}} {
+		if of.file == "" {
 			continue
 		}
-		if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the operator names it
-			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrConfig, setting, err))
+		if _, err := os.ReadFile(of.file); err != nil {
+			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrConfig, of.setting, err))
 		}
 	}
 	if c.Database != "" && c.Ephemeral {

@@ -10,15 +10,6 @@ import (
 	"github.com/alpespartners/alpespartners/server/app"
 )
 
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
 // That the driver uses them is for its own tests.
 func TestTokenAndTrustReachTheDriver(t *testing.T) {
 	t.Parallel()
@@ -30,7 +21,10 @@ func TestTokenAndTrustReachTheDriver(t *testing.T) {
 
 func TestBrokersSecretsAreCheckedAtTheStart(t *testing.T) {
 	t.Parallel()
-	there := write(t, "file", "text")
+	there := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(there, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		config app.Config
 		want   string
