@@ -2,11 +2,14 @@ package messaging
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
 	"time"
 )
+
+const deadLetterPrefix = "dead-letter-"
 
 // The headers that [DeadLetterTopic] adds.
 const (
@@ -73,6 +76,20 @@ func DeadLetterTopic(p Publisher) DeadLetters {
 // could not handle: "<topic>-<subscription>-DLQ".
 func DeadLetterTopicName(topic, subscription string) string {
 	return topic + "-" + subscription + "-DLQ"
+}
+
+// Redrive returns the message that became the dead letter, as [DeadLetterTopic] keeps it, to be published again once the reason is gone. It goes to its topic, and
+// so to all subscriptions of the topic: it keeps its ID, by which an inbox knows it again. The error is [ErrNotDeadLetter].
+func Redrive(letter Message) (Message, error) {
+	m := Message{
+		ID: letter.ID, Topic: letter.Header(HeaderDeadLetterTopic), Key: letter.Key, Type: letter.Type,
+		Headers: maps.Clone(letter.Headers), Payload: letter.Payload,
+	}
+	if m.Topic == "" {
+		return Message{}, fmt.Errorf("%w: message %q of topic %q has no header %s", ErrNotDeadLetter, letter.ID, letter.Topic, HeaderDeadLetterTopic)
+	}
+	maps.DeleteFunc(m.Headers, func(name, _ string) bool { return strings.HasPrefix(name, deadLetterPrefix) })
+	return m, nil
 }
 
 func shorten(reason string) string {

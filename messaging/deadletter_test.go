@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +55,31 @@ func TestDeadLetterTopic(t *testing.T) {
 	p.err = errors.New("down")
 	if err := messaging.DeadLetterTopic(p).DeadLetter(t.Context(), d); !errors.Is(err, p.err) {
 		t.Errorf("%v, want the publisher's error", err)
+	}
+}
+
+// TestRedrive: what is published again is what was given up, as often as that happens.
+func TestRedrive(t *testing.T) {
+	t.Parallel()
+	p := &publisher{}
+	sent := messaging.Message{
+		ID: "1", Topic: "orders", Key: "k", Type: "placed", Payload: []byte("x"), Headers: map[string]string{"h": "v", "dead": "letter"},
+	}
+	m := sent
+	for range 2 {
+		m.BrokerID, m.Delivery = "77", 3
+		must(t, messaging.DeadLetterTopic(p).DeadLetter(t.Context(), messaging.DeadLetter{Message: m, Subscription: "billing", Reason: "r"}))
+		letter := p.messages[len(p.messages)-1]
+		headers := len(letter.Headers)
+		var err error
+		if m, err = messaging.Redrive(letter); err != nil || !reflect.DeepEqual(m, sent) {
+			t.Errorf("%+v, %v, want %+v", m, err, sent)
+		}
+		if len(letter.Headers) != headers {
+			t.Error("the letter's headers were changed")
+		}
+	}
+	if _, err := messaging.Redrive(sent); !errors.Is(err, messaging.ErrNotDeadLetter) || !strings.Contains(err.Error(), `"orders"`) {
+		t.Errorf("%v, want ErrNotDeadLetter with the topic", err)
 	}
 }

@@ -13,7 +13,8 @@
 // ones of its key wait too. Messages without a key, and all messages of a [Shared] subscription, are unordered.
 //
 // Nothing that an outsider sends stops a consumer. A malformed payload is a dead letter, and so is, after five
-// attempts, a message that makes its handler panic.
+// attempts, a message that makes its handler panic. [Redrive] makes the message of it again, to be published when
+// the reason is gone.
 //
 // Not guaranteed: exactly-once delivery, order between keys or topics, and that [RouterConfig.MaxAttempts] is
 // exact; attempts are counted in memory, so that a restart or another consumer begins anew. Too many attempts

@@ -12,6 +12,8 @@ var (
 	ErrClosed = errors.New("messaging: closed")
 	// ErrBusy says that an exclusive subscription already has its consumer.
 	ErrBusy = errors.New("messaging: subscription is busy")
+	// ErrNotDeadLetter says that a message does not tell which topic it was given up on.
+	ErrNotDeadLetter = errors.New("messaging: not a dead letter")
 	// ErrUnknownType says that no Go type, or no wire name, of that kind is registered.
 	ErrUnknownType = errors.New("messaging: unknown type")
 	// ErrMalformed says that a payload is not one whole value of its type.

@@ -47,21 +47,6 @@ func (d *desk) handle(_ context.Context, m messaging.Message) error {
 	return nil
 }
 
-// again returns the message as it was before it became a dead letter. It keeps its ID, so that those who have handled it know it again: the topic's other
-// subscriptions get it, too.
-func again(letter messaging.Message) messaging.Message {
-	m := messaging.Message{
-		ID: letter.ID, Topic: letter.Header(messaging.HeaderDeadLetterTopic), Key: letter.Key, Type: letter.Type, Payload: letter.Payload,
-		Headers: map[string]string{},
-	}
-	for name, value := range letter.Headers {
-		if !strings.HasPrefix(name, "dead-letter-") {
-			m.Headers[name] = value
-		}
-	}
-	return m
-}
-
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -127,7 +112,11 @@ func play(ctx context.Context, router *messaging.Router, broker messaging.Publis
 		"given up by", letter.Header(messaging.HeaderDeadLetterSubscription)+":", letter.Header(messaging.HeaderDeadLetterReason))
 
 	service.knowsEuros.Store(true)
-	if err := messaging.Publish(ctx, broker, again(letter)); err != nil {
+	order, err := messaging.Redrive(letter)
+	if err != nil {
+		return err
+	}
+	if err := messaging.Publish(ctx, broker, order); err != nil {
 		return err
 	}
 	bill, err = next(ctx, service.billed)
