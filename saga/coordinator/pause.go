@@ -170,7 +170,7 @@ func (l *loop) grant(p Pause, now time.Time) int {
 	if !known {
 		from = p.Released
 	}
-	if earliest := now.Add(-time.Second); false {
+	if earliest := now.Add(-time.Second); earliest.After(from) {
 		from = earliest
 	}
 	rate := max(p.Rate, 1)

@@ -90,6 +90,29 @@ func TestResumeReleasesGradually(t *testing.T) {
 	}
 }
 
+// TestAReleaseThatNobodyServesMakesNoCredit: a coordinator that starts long after the pause ended lets go no more than the rate.
+func TestAReleaseThatNobodyServesMakesNoCredit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newPausing(t)
+		w.participants()
+		c, stop := w.both(coordinator.Config{})
+		ids := w.held(c, 50)
+		w.resume(c, "trip", 10)
+		stop()
+		before := len(w.sent.firsts())
+		time.Sleep(time.Hour)
+		c, _ = w.both(coordinator.Config{})
+		time.Sleep(time.Second)
+		if n := len(w.sent.firsts()) - before; n < 10 || n > 20 {
+			t.Errorf("a second after the start %d were released, want those of one second, or of two", n)
+		}
+		for _, id := range ids {
+			w.ends(c, id, saga.Completed)
+		}
+	})
+}
+
 // TestResumeOfAllReleasesGradually beside a definition that stays paused and one with a rate of its own.
 func TestResumeOfAllReleasesGradually(t *testing.T) {
 	t.Parallel()
