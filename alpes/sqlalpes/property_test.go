@@ -130,10 +130,11 @@ func TestWhatIsValidIsStoredExactly(t *testing.T) {
 	})
 }
 
-// mostly fails a property that was tried on hardly anything. A failed run is shrunk, which tries anything.
+// mostly fails a property that was tried on hardly anything: of a hundred inputs some twenty are valid, and now and then half of that. A failed run is shrunk,
+// which tries anything.
 func mostly(t *testing.T, accepted int) {
 	t.Helper()
-	if !t.Failed() && accepted < 10 {
+	if !t.Failed() && accepted < 3 {
 		t.Errorf("only %d inputs were valid", accepted)
 	}
 }
