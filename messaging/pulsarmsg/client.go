@@ -1,14 +1,19 @@
 package pulsarmsg
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/apache/pulsar-client-go/oauth2"
 	"github.com/apache/pulsar-client-go/pulsar"
@@ -36,7 +41,7 @@ func newClient(c Config) (pulsar.Client, error) {
 		MemoryLimitBytes:   -1, // topics have limits of their own, which Publish waits for
 		MetricsRegisterer:  c.Metrics,
 		MetricsCardinality: pulsar.MetricsCardinalityTopic,
-		Logger:             pulsarlog.NewLoggerWithSlog(slog.New(quieter{c.Logger.Handler()})),
+		Logger:             pulsarlog.NewLoggerWithSlog(slog.New(newQuieter(c.Logger.Handler()))),
 	}
 	if provider != nil {
 		options.Authentication = provider
@@ -54,6 +59,9 @@ func (c Config) credentials() (auth.Provider, error) {
 	case c.Token != "":
 		return auth.NewAuthenticationToken(c.Token), nil
 	case c.TokenFile != "":
+		if text, err := os.ReadFile(c.TokenFile); err != nil || len(bytes.TrimSpace(text)) == 0 {
+			return nil, fmt.Errorf("%w: TokenFile holds no token: %w", ErrConfig, cmp.Or(err, io.ErrUnexpectedEOF))
+		}
 		return auth.NewAuthenticationTokenFromFile(c.TokenFile), nil
 	case c.TokenSource != nil:
 		return auth.NewAuthenticationTokenFromSupplier(c.TokenSource), nil
@@ -136,9 +144,50 @@ func (c Config) httpClient() (*http.Client, error) {
 	return client, nil
 }
 
-// quieter is what the vendor's client logs through. Its debug lines hold payloads, and its information is that of a debugger.
+const (
+	// repeatAfter is how long a line of the client's is not repeated.
+	repeatAfter = 10 * time.Second
+	// maxLines bounds the lines that are remembered for that; beyond it some come early.
+	maxLines = 100
+)
+
+// quieter is what the vendor's client logs through. Its debug lines hold payloads, and its information is that of a debugger. What it warns of
+// comes again for each topic and attempt; once in a while is enough, as this package tells its own losses.
 type quieter struct {
 	slog.Handler
+	said *said
+}
+
+// said is when each line was written last, and how many were not since.
+type said struct {
+	mu    sync.Mutex
+	lines map[string]line
+}
+
+type line struct {
+	last    time.Time
+	omitted int
+}
+
+func newQuieter(h slog.Handler) quieter {
+	return quieter{h, &said{lines: make(map[string]line)}}
+}
+
+// say reports whether the line is to be written, and how many of the kind were not since the last.
+func (s *said) say(text string, now time.Time) (omitted int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, known := s.lines[text]
+	if known && now.Sub(l.last) < repeatAfter {
+		l.omitted++
+		s.lines[text] = l
+		return 0, false
+	}
+	if len(s.lines) >= maxLines {
+		clear(s.lines)
+	}
+	s.lines[text] = line{last: now}
+	return l.omitted, true
 }
 
 func (q quieter) Enabled(ctx context.Context, level slog.Level) bool {
@@ -155,16 +204,26 @@ func (q quieter) Enabled(ctx context.Context, level slog.Level) bool {
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn {
 		r.Level = slog.LevelDebug
-	} else {
-		r.Level = slog.LevelWarn // what is an error to the client is tried again here
+		return q.Handler.Handle(ctx, r)
+	}
+	r.Level = slog.LevelWarn // what is an error to the client is tried again here
+	omitted, ok := q.said.say(r.Message, time.Now())
+	if !ok {
+		return nil
+	}
+	if omitted > 0 {
+		r.AddAttrs(slog.Int("omitted", omitted))
 	}
 	return q.Handler.Handle(ctx, r)
 }
 
 func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quieter{q.Handler.WithAttrs(attrs)}
+	return quieter{q.Handler.WithAttrs(attrs), q.said}
 }
-func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }
+
+func (q quieter) WithGroup(name string) slog.Handler {
+	return quieter{q.Handler.WithGroup(name), q.said}
+}
 
 // metrics are this package's own; the client has others under pulsar_client_.
 type metrics struct {

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pulsarlog "github.com/apache/pulsar-client-go/pulsar/log"
@@ -49,7 +50,8 @@ func TestConfigurationsAreChecked(t *testing.T) {
 		"TLS.TrustFile holds no certificate":  {URL: "pulsar+ssl://h", TLS: TLS{TrustFile: "config_test.go"}},
 		"TLS.CertFile and TLS.KeyFile: open":  {URL: "pulsar+ssl://h", TLS: TLS{CertFile: "/nowhere", KeyFile: "/nowhere"}},
 		"OAuth2: open /nowhere":               {URL: "pulsar://h", OAuth2: &OAuth2{Issuer: "http://h", KeyFile: "/nowhere"}},
-		"open /nowhere: no such file":         {URL: "pulsar://h", TokenFile: "/nowhere"},
+		"TokenFile holds no token: open /now": {URL: "pulsar://h", TokenFile: "/nowhere"},
+		"TokenFile holds no token: unexpecte": {URL: "pulsar://h", TokenFile: os.DevNull},
 		"MaxHeld is negative: leave it zero":  {URL: "pulsar://h", MaxHeld: -1, MaxPending: -1},
 		"bad configuration: MaxPending is ne": {URL: "pulsar://h", MaxHeld: -1, MaxPending: -1},
 	} {
@@ -93,7 +95,7 @@ func TestTheClientsLog(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	handler := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})
-	logger := pulsarlog.NewLoggerWithSlog(slog.New(quieter{handler})).SubLogger(pulsarlog.Fields{"topic": "t"})
+	logger := pulsarlog.NewLoggerWithSlog(slog.New(newQuieter(handler))).SubLogger(pulsarlog.Fields{"topic": "t"})
 	logger.Debug("a payload")
 	logger.Info("connected")
 	logger.WithField("size", 1).Error("failed")
@@ -102,11 +104,33 @@ func TestTheClientsLog(t *testing.T) {
 		t.Errorf("the log is\n%s", got)
 	}
 	out.Reset()
-	logger = pulsarlog.NewLoggerWithSlog(slog.New(quieter{slog.NewTextHandler(&out, nil)}).WithGroup("g"))
+	logger = pulsarlog.NewLoggerWithSlog(slog.New(newQuieter(slog.NewTextHandler(&out, nil))).WithGroup("g"))
 	logger.Info("connected")
 	if out.Len() > 0 {
 		t.Errorf("the log is %s", &out)
 	}
+}
+
+// TestTheClientsWarningsAreRare: the client has one for each topic and attempt, several a second while there is no broker.
+func TestTheClientsWarningsAreRare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		logger := pulsarlog.NewLoggerWithSlog(slog.New(newQuieter(slog.NewTextHandler(&out, nil))))
+		for i := range 25 { // one a second, of two topics in turns
+			logger.SubLogger(pulsarlog.Fields{"topic": i % 2}).Warn("no connection")
+			<-time.After(time.Second)
+		}
+		for i := range 2 * maxLines {
+			logger.Warn("line ", i)
+		}
+		got := out.String()
+		for want, n := range map[string]int{`msg="no connection"`: 3, "omitted=9": 2, `msg="line `: 2 * maxLines} {
+			if strings.Count(got, want) != n {
+				t.Errorf("%s is there %d times, want %d:\n%s", want, strings.Count(got, want), n, got)
+			}
+		}
+	})
 }
 
 // handshake is a broker that reads the first frame of one connection and hangs up.
