@@ -71,10 +71,12 @@ func newBroker(c Config, client pulsar.Client) (*Broker, error) {
 		return nil, fmt.Errorf("%w: Metrics: %w", ErrConfig, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Broker{
+	b := &Broker{
 		config: c, client: client, writers: w, metrics: m, ctx: ctx, cancel: cancel,
 		outlets: make(map[outletKey]*outlet), counts: make(map[subscriptionKey]*counts),
-	}, nil
+	}
+	w.spawn = b.spawn
+	return b, nil
 }
 
 // Publish implements [messaging.Publisher]: done gets nil when the broker has stored the message. Publish waits only while the topic has

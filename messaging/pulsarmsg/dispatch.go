@@ -405,17 +405,16 @@ func (d *dispatcher) resolve(ctx context.Context, batch []entry) (held []bool, d
 	var lanes map[*lane]bool
 	for i := range batch {
 		e := &batch[i]
+		var after time.Duration // the later ones of a key wait behind the first
 		if e.lane == nil || !lanes[e.lane] {
 			if e.version == nil {
 				continue
 			}
-			err := d.broker.writers.resolve(ctx, &e.message, e.version)
-			if err == nil {
+			var ok bool
+			if after, ok = d.broker.writers.resolve(ctx, &e.message, e.version); ok {
 				e.version = nil
 				continue
 			}
-			d.broker.config.Logger.WarnContext(ctx, "writer's schema not to be had; message held back",
-				"topic", e.message.Topic, "message", e.message.Identity(), "error", err)
 		}
 		if held == nil {
 			held, dispositions, lanes = make([]bool, len(batch)), make([]messaging.Disposition, len(batch)), make(map[*lane]bool)
@@ -425,7 +424,7 @@ func (d *dispatcher) resolve(ctx context.Context, batch []entry) (held []bool, d
 			lanes[e.lane] = true
 		}
 		e.delivered-- // nobody saw it
-		dispositions[i] = messaging.Disposition{Redeliver: true, After: d.broker.config.Backoff.Delay(1, e.message.BrokerID)}
+		dispositions[i] = messaging.Disposition{Redeliver: true, After: after}
 	}
 	return held, dispositions
 }

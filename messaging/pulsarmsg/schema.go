@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
 
@@ -30,7 +31,7 @@ type Schemas interface {
 	// false for topics without one.
 	Schema(topic string) (schemaJSON string, ok bool)
 	// AddWriter makes a schema known that others write with on the topic, and returns the fingerprint by which the header "avro-fingerprint"
-	// names it. An error means that it cannot be read.
+	// names it; with an empty one, messages stay as they are. An error means that it cannot be read.
 	AddWriter(topic, schemaJSON string) (fingerprint string, err error)
 }
 
@@ -65,28 +66,46 @@ func (r *registered) Validate([]byte) error { return errNotHere }
 // GetSchemaInfo returns what is registered.
 func (r *registered) GetSchemaInfo() *pulsar.SchemaInfo { return &r.info }
 
+const (
+	// patience is how long messages that can be read wait, at most, for the schema of one that is delivered with them.
+	patience = 100 * time.Millisecond
+	// unusableFor is how long a schema that is lost or cannot be read is not asked for again.
+	unusableFor = time.Minute
+)
+
 // writers finds out which schema a message without a fingerprint was written with, from the version that the broker gave it. Each version is asked
-// for once.
+// for once, and again after a failure, by one request at a time; no version waits for another's.
 type writers struct {
 	schemas Schemas
 	knows   func(topic, fingerprint string) bool
 	admins  []string
 	http    *http.Client
 	logger  *slog.Logger
+	backoff messaging.Backoff
 	full    func(topic string) string
+	spawn   func(func())
 
-	fetching sync.Mutex // one request at a time
-	mu       sync.RWMutex
-	known    map[writerVersion]string // the fingerprints
+	mu    sync.RWMutex
+	known map[writerVersion]*inquiry
 }
 
-type writerVersion struct {
-	topic   string
-	version int64
+type writerVersion struct{ topic, version string }
+
+// inquiry is what is known of one version. The writers' lock guards it.
+type inquiry struct {
+	known       bool          // the broker has answered
+	fingerprint string        // empty if the codec needs none
+	attempts    int           // so far
+	began       time.Time     // the last attempt
+	answered    chan struct{} // closed at its end; nil while none is under way
+	again       time.Time     // when the next is due, after a failure or for an unusable schema; zero: never
 }
 
 func newWriters(c Config) (*writers, error) {
-	w := &writers{schemas: c.Schemas, logger: c.Logger, full: c.fullTopic, known: make(map[writerVersion]string)}
+	w := &writers{
+		schemas: c.Schemas, logger: c.Logger, backoff: c.Backoff, full: c.fullTopic,
+		spawn: func(f func()) { go f() }, known: make(map[writerVersion]*inquiry),
+	}
 	if c.Schemas == nil {
 		return w, nil
 	}
@@ -114,40 +133,107 @@ func (w *writers) stamp(m *messaging.Message, version []byte) bool {
 		return true
 	}
 	w.mu.RLock()
-	fingerprint, ok := w.known[writerVersion{m.Topic, versionNumber(version)}]
-	w.mu.RUnlock()
-	if ok {
-		setFingerprint(m, fingerprint)
+	defer w.mu.RUnlock()
+	q := w.known[writerVersion{m.Topic, string(version)}]
+	if q == nil || !q.known || q.due() {
+		return false
 	}
-	return ok
+	setFingerprint(m, q.fingerprint)
+	return true
 }
 
-// resolve asks the broker for the schema and stamps m. An error means that the broker could not be asked. A schema that is lost or cannot be
-// read gives a fingerprint that no schema has, so that the message is malformed to its codec instead of misread.
-func (w *writers) resolve(ctx context.Context, m *messaging.Message, version []byte) error {
-	w.fetching.Lock()
-	defer w.fetching.Unlock()
-	if w.stamp(m, version) {
-		return nil
+// due says that what is known is out of date.
+func (q *inquiry) due() bool { return !q.again.IsZero() && !time.Now().Before(q.again) }
+
+// resolve asks the broker for the schema and stamps m, or returns after what time to try again. It waits for the answer for as long as patience allows, once in
+// an attempt. A schema that is lost or cannot be read gives a fingerprint that no schema has, so that the message is malformed to its codec
+// instead of misread.
+func (w *writers) resolve(ctx context.Context, m *messaging.Message, version []byte) (after time.Duration, ok bool) {
+	q, answered, began := w.inquire(ctx, writerVersion{m.Topic, string(version)})
+	if answered != nil {
+		timer := time.NewTimer(time.Until(began.Add(patience)))
+		defer timer.Stop()
+		select {
+		case <-answered:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
 	}
-	number := versionNumber(version)
-	text, err := w.fetch(ctx, m.Topic, number)
-	var fingerprint string
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	switch {
+	case q.known:
+		setFingerprint(m, q.fingerprint)
+		return 0, true
+	case q.answered != nil:
+		return patience, false
+	default:
+		return max(time.Until(q.again), time.Millisecond), false
+	}
+}
+
+// inquire returns what is known of the version, and begins an attempt if one is due.
+func (w *writers) inquire(ctx context.Context, v writerVersion) (q *inquiry, answered <-chan struct{}, began time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q = w.known[v]
+	if q == nil {
+		q = &inquiry{}
+		w.known[v] = q
+	}
+	if q.answered == nil && (q.attempts == 0 || q.due()) {
+		done := make(chan struct{})
+		q.known, q.began, q.answered = false, time.Now(), done
+		q.attempts++
+		w.spawn(func() {
+			defer close(done)
+			w.attempt(ctx, q, v)
+		})
+	}
+	return q, q.answered, q.began
+}
+
+// attempt asks once. An answer that says "there is none" may be another cluster's, so it holds for some time only.
+func (w *writers) attempt(ctx context.Context, q *inquiry, v writerVersion) {
+	var text, fingerprint string
+	number, err := versionNumber(v.version)
 	if err == nil {
-		fingerprint, err = w.schemas.AddWriter(m.Topic, text)
-	} else if !errors.Is(err, errNoSchema) {
-		return err
+		text, err = w.fetch(ctx, v.topic, number)
 	}
-	if err != nil {
-		fingerprint = "schema-version-" + strconv.FormatInt(number, 10)
-		w.logger.ErrorContext(ctx, "the schema of another writer cannot be used; its messages are malformed",
-			"topic", m.Topic, "version", number, "error", err)
+	answered := err == nil || errors.Is(err, errNoSchema)
+	if err == nil {
+		fingerprint, err = w.schemas.AddWriter(v.topic, text)
 	}
 	w.mu.Lock()
-	w.known[writerVersion{m.Topic, number}] = fingerprint
-	w.mu.Unlock()
-	setFingerprint(m, fingerprint)
-	return nil
+	defer w.mu.Unlock()
+	q.answered, q.again = nil, time.Time{}
+	switch {
+	case err == nil:
+		q.known, q.fingerprint = true, fingerprint
+	case answered:
+		q.known, q.fingerprint = true, "schema-version-"+strconv.FormatInt(number, 10)
+		q.attempts, q.again = 0, time.Now().Add(unusableFor)
+		w.logger.ErrorContext(ctx, "the schema of another writer cannot be used; its messages are malformed",
+			"topic", v.topic, "version", number, "error", err)
+	default:
+		delay := w.backoff.Delay(q.attempts, v.topic)
+		q.again = time.Now().Add(delay)
+		if ctx.Err() == nil {
+			w.logger.WarnContext(ctx, "the schema of another writer is not to be had; its messages wait",
+				"topic", v.topic, "version", number, "again", delay, "error", err)
+		}
+	}
+}
+
+// forget has the schemas of a topic asked for again: a topic that was deleted and made anew counts its versions from the beginning, and no consumer outlives that.
+func (w *writers) forget(topic string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for v := range w.known {
+		if v.topic == topic {
+			delete(w.known, v)
+		}
+	}
 }
 
 // errNoSchema says that the broker answered and has no such Avro schema.
@@ -181,8 +267,8 @@ func (w *writers) fetch(ctx context.Context, topic string, version int64) (strin
 	var failed []error
 	for _, admin := range w.admins {
 		text, err := w.get(ctx, admin+path)
-		if err == nil || errors.Is(err, errNoSchema) {
-			return text, err
+		if err == nil {
+			return text, nil
 		}
 		failed = append(failed, err)
 	}
@@ -211,7 +297,7 @@ func (w *writers) get(ctx context.Context, address string) (string, error) {
 	decodable := json.Unmarshal(body, &answer) == nil
 	switch {
 	case response.StatusCode == http.StatusNotFound && decodable && answer.Reason != "": // not of another server
-		return "", fmt.Errorf("%w: %s", errNoSchema, answer.Reason)
+		return "", fmt.Errorf("%w: GET %s: %s; is Config.AdminURL of the same cluster as Config.URL?", errNoSchema, address, answer.Reason)
 	case response.StatusCode != http.StatusOK || !decodable:
 		return "", fmt.Errorf("pulsarmsg: GET %s: status %s, no schema: check Config.AdminURL and the credentials", address, response.Status)
 	case answer.Type != "AVRO":
@@ -221,16 +307,19 @@ func (w *writers) get(ctx context.Context, address string) (string, error) {
 }
 
 func setFingerprint(m *messaging.Message, fingerprint string) {
+	if fingerprint == "" {
+		return
+	}
 	if m.Headers == nil {
 		m.Headers = make(map[string]string, 1)
 	}
 	m.Headers[headerFingerprint] = fingerprint
 }
 
-// versionNumber returns the number of a schema version, -1 if it has none.
-func versionNumber(version []byte) int64 {
-	if len(version) != 8 {
-		return -1
+// versionNumber returns the number of a schema version as messages have it.
+func versionNumber(version string) (int64, error) {
+	if len(version) != 8 || version[0] >= 0x80 {
+		return 0, fmt.Errorf("%w: the version %x is not a number", errNoSchema, version)
 	}
-	return int64(binary.BigEndian.Uint64(version))
+	return int64(binary.BigEndian.Uint64([]byte(version))), nil
 }

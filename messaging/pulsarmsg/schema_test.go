@@ -3,12 +3,14 @@ package pulsarmsg
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -72,7 +74,7 @@ func TestAWritersSchemaIsAskedFor(t *testing.T) {
 	}
 }
 
-// fakeSchemas knows topic "t" and takes every schema but "bad".
+// fakeSchemas knows topic "t" and takes every schema but "bad"; it names none that is "unnamed".
 type fakeSchemas struct{}
 
 func (fakeSchemas) Schema(topic string) (string, bool) { return "own", topic == "t" }
@@ -80,6 +82,9 @@ func (fakeSchemas) Schema(topic string) (string, bool) { return "own", topic == 
 func (fakeSchemas) AddWriter(_, text string) (string, error) {
 	if text == "bad" {
 		return "", errors.New("cannot be read")
+	}
+	if text == "unnamed" {
+		return "", nil
 	}
 	return "fingerprint of " + text, nil
 }
@@ -95,17 +100,19 @@ func TestWritersSchemasThatCannotBeUsed(t *testing.T) {
 	for _, c := range []struct {
 		status      int
 		body        string
-		fingerprint string // "": an error
+		fingerprint string
+		ok          bool
 	}{
-		{200, `{"type":"AVRO","data":"good"}`, "fingerprint of good"},
-		{200, `{"type":"AVRO","data":"bad"}`, "schema-version-9"},
-		{200, `{"type":"JSON","data":"{}"}`, "schema-version-9"},
-		{404, `{"reason":"Schema not found"}`, "schema-version-9"},
-		{404, `<html>another server</html>`, ""},
-		{404, `{}`, ""},
-		{401, `{"reason":"HTTP 401 Unauthorized"}`, ""},
-		{500, `{"reason":"broken"}`, ""},
-		{200, `not JSON`, ""},
+		{200, `{"type":"AVRO","data":"good"}`, "fingerprint of good", true},
+		{200, `{"type":"AVRO","data":"unnamed"}`, "", true},
+		{200, `{"type":"AVRO","data":"bad"}`, "schema-version-9", true},
+		{200, `{"type":"JSON","data":"{}"}`, "schema-version-9", true},
+		{404, `{"reason":"Schema not found"}`, "schema-version-9", true},
+		{404, `<html>another server</html>`, "", false},
+		{404, `{}`, "", false},
+		{401, `{"reason":"HTTP 401 Unauthorized"}`, "", false},
+		{500, `{"reason":"broken"}`, "", false},
+		{200, `not JSON`, "", false},
 	} {
 		status, body = c.status, c.body
 		w, err := newWriters(Config{URL: "pulsar://h:1", AdminURL: rest.URL + "/", Schemas: fakeSchemas{}, Logger: slog.New(slog.DiscardHandler)}.withDefaults())
@@ -113,12 +120,22 @@ func TestWritersSchemasThatCannotBeUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := messaging.Message{Topic: "t"}
-		err = w.resolve(t.Context(), &m, []byte{0, 0, 0, 0, 0, 0, 0, 9})
-		if got := m.Header(headerFingerprint); got != c.fingerprint || (err != nil) != (c.fingerprint == "") {
-			t.Errorf("%d %s: fingerprint %q, %v; want %q", c.status, c.body, got, err, c.fingerprint)
+		version := []byte{0, 0, 0, 0, 0, 0, 0, 9}
+		_, ok := w.resolve(t.Context(), &m, version)
+		if got := m.Header(headerFingerprint); got != c.fingerprint || ok != c.ok {
+			t.Errorf("%d %s: fingerprint %q, %v; want %q, %v", c.status, c.body, got, ok, c.fingerprint, c.ok)
 		}
-		if err != nil && !strings.Contains(err.Error(), "Config.AdminURL") {
+		if w.stamp(&messaging.Message{Topic: "t"}, version) != c.ok {
+			t.Errorf("%d %s: what comes next is not treated alike", c.status, c.body)
+		}
+		if _, err := w.fetch(t.Context(), "t", 9); !ok && !strings.Contains(err.Error(), "Config.AdminURL") {
 			t.Errorf("%v does not say what to check", err)
+		}
+		for _, strange := range [][]byte{{9}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} { // not the latest
+			m = messaging.Message{Topic: "t"}
+			if _, ok := w.resolve(t.Context(), &m, strange); !ok || m.Header(headerFingerprint) != "schema-version-0" {
+				t.Errorf("version %x: %v %+v", strange, ok, m)
+			}
 		}
 		w.http.CloseIdleConnections()
 	}
@@ -147,3 +164,97 @@ func TestOtherTopicsNeedNoSchema(t *testing.T) {
 		t.Error("without Schemas, a schema is asked for")
 	}
 }
+
+// TestAnAdminURLThatDoesNotAnswer holds up the messages that need it, and no others.
+func TestAnAdminURLThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	rest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/7") {
+			select {
+			case <-answer:
+			case <-r.Context().Done():
+			}
+		}
+		fmt.Fprintf(w, `{"type":"AVRO","data":%q}`, r.URL.Path[len(r.URL.Path)-1:])
+	}))
+	defer rest.Close()
+	s := newStage(t, func(c *Config) {
+		c.AdminURL = rest.URL
+		c.Schemas = fakeSchemas{}
+		c.OperationTimeout = time.Hour
+	})
+	got := make(chan messaging.Message, 10)
+	s.subscribe(messaging.Failover, 0, func(m messaging.Message) messaging.Disposition { // one call at a time
+		got <- m
+		return messaging.Disposition{}
+	})
+	c := <-s.made
+	of := func(version byte) func(*fakeMessage) {
+		return func(m *fakeMessage) { m.version = []byte{0, 0, 0, 0, 0, 0, 0, version} }
+	}
+	c.deliver(1, "a", of(7))
+	c.deliver(2, "a")
+	c.deliver(3, "b", of(8))
+	c.deliver(4, "c")
+	for _, want := range []string{"3", "4"} {
+		if m := <-got; m.ID != want {
+			t.Errorf("got %s, want %s", m.ID, want)
+		}
+	}
+	close(answer)
+	for _, want := range []string{"1", "2"} {
+		if m := <-got; m.ID != want || m.Delivery != 1 {
+			t.Errorf("got %+v, want %s, delivered once", m, want)
+		}
+	}
+	s.stop()
+}
+
+// TestUnusableSchemasAreAskedForAgain after a minute, and when the topic has a new consumer: it may have been deleted and made anew.
+func TestUnusableSchemasAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		text := ""
+		asked := 0
+		w, err := newWriters(Config{URL: "pulsar://h:1", Schemas: fakeSchemas{}, Logger: slog.New(slog.DiscardHandler)}.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.http.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			asked++
+			status, body := http.StatusOK, fmt.Sprintf(`{"type":"AVRO","data":%q}`, text)
+			if text == "" {
+				status, body = http.StatusNotFound, `{"reason":"Schema not found"}`
+			}
+			return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		want := func(fingerprint string, asks int) {
+			t.Helper()
+			m, version := messaging.Message{Topic: "t"}, []byte{0, 0, 0, 0, 0, 0, 0, 1}
+			if !w.stamp(&m, version) {
+				w.resolve(t.Context(), &m, version)
+			}
+			if got := m.Header(headerFingerprint); got != fingerprint || asked != asks {
+				t.Errorf("fingerprint %q after %d requests, want %q after %d", got, asked, fingerprint, asks)
+			}
+		}
+		want("schema-version-1", 1)
+		text = "one"
+		<-time.After(unusableFor - time.Second)
+		want("schema-version-1", 1)
+		<-time.After(time.Second)
+		want("fingerprint of one", 2)
+		text = "two"
+		<-time.After(time.Hour)
+		want("fingerprint of one", 2)
+		w.forget("other")
+		want("fingerprint of one", 2)
+		w.forget("t")
+		want("fingerprint of two", 3)
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

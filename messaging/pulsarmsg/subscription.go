@@ -19,6 +19,8 @@ const (
 	ackInterval = 50 * time.Millisecond
 	// ackLimit is never reached. The client sends acknowledgements on the caller's goroutine when it is, and then blocks while it reconnects.
 	ackLimit = 1 << 30
+	// settled is how long a consumer has to live for its loss to be the first of a series, whose delays grow.
+	settled = 10 * time.Second
 )
 
 // The reasons for which a consumer is lost, besides the broker's own.
@@ -50,12 +52,16 @@ func (s *subscription) run(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		c, err := s.connect(ctx)
 		if err == nil {
-			attempt = 1
+			admitted := time.Now()
+			s.broker.writers.forget(s.wanted.Topic)
 			if s.ready != nil {
 				s.ready()
 				s.ready = nil
 			}
 			err = s.consume(ctx, c)
+			if time.Since(admitted) > settled {
+				attempt = 1
+			}
 		}
 		if ctx.Err() != nil {
 			return nil // whatever it was, the subscription ended as asked
