@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -25,6 +26,8 @@ type Dialect struct {
 	Now string
 	// ForUpdate ends a SELECT whose rows the transaction is to hold. Empty where a transaction that writes is alone anyway.
 	ForUpdate string
+	// Delete begins a DELETE of the rows that [Dialect.Find] finds.
+	Delete string
 	// LockKeys returns a statement that holds keys, given the text of their parameters, until the end of the transaction, whether rows have
 	// them or not. Nil where the database has no such locks.
 	LockKeys func(marks string) string
@@ -40,6 +43,8 @@ type Dialect struct {
 	// IsSerialization says that a transaction lost a race and may be tried again as a whole.
 	IsSerialization func(error) bool
 
+	// find is [Dialect.Find] where IN does not do. Nil where it does.
+	find func(table, index, column string, values []string) (from string, args []any, err error)
 	// endsTx says that after an error the transaction is gone, and what follows would be committed statement by statement. Nil where the
 	// database refuses what follows.
 	endsTx     func(error) bool
@@ -81,6 +86,7 @@ func sqliteDialect() Dialect {
 		MaxVars:   32766,
 		Now:       "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 		OneWriter: true,
+		Delete:    "DELETE FROM ",
 		Upsert:    onConflict,
 		IsConflict: func(err error) bool {
 			code, ok := sqliteCode(err)
@@ -130,6 +136,7 @@ func postgresDialect() Dialect {
 		MaxVars:   65535,
 		Now:       "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 		ForUpdate: " FOR UPDATE",
+		Delete:    "DELETE FROM ",
 		Arrays:    true,
 		LockKeys: func(marks string) string {
 			return "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(k, 0) AS h FROM unnest(ARRAY[" + marks + "]::text[]) AS k ORDER BY h) AS s"
@@ -160,12 +167,18 @@ func mysqlDialect() Dialect {
 	// VARBINARY tells texts apart that only differ in the spaces at their end; which collation does depends on the server.
 	const text = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return Dialect{
-		Name:            "mysql",
-		Driver:          "mysql",
-		BindStyle:       sqlx.QUESTION,
-		MaxVars:         65535,
-		Now:             "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-		ForUpdate:       " FOR UPDATE",
+		Name:      "mysql",
+		Driver:    "mysql",
+		BindStyle: sqlx.QUESTION,
+		MaxVars:   65535,
+		Now:       "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+		ForUpdate: " FOR UPDATE",
+		Delete:    "DELETE t FROM ",
+		find: func(table, index, column string, values []string) (string, []any, error) {
+			list, err := json.Marshal(values)
+			return "JSON_TABLE(?, '$[*]' COLUMNS (k VARCHAR(255) PATH '$')) AS v STRAIGHT_JOIN " + table + " AS t FORCE INDEX (" + index + ") ON t." + column + " = v.k",
+				[]any{string(list)}, err
+		},
 		Upsert:          onDuplicateKey,
 		IsConflict:      func(err error) bool { return number(err) == 1062 },
 		IsSerialization: lost,

@@ -80,6 +80,23 @@ func (d Dialect) In(values []string, extra int, fn func(in string, args []any) e
 	return nil
 }
 
+// Find is [Dialect.In] for statements that lock what they find: from is the table as t, with the rows of which the column has one of the values, to stand
+// after FROM; conditions follow with AND. Sorted values have their rows locked in that order where more than one transaction writes. MySQL reads small tables whole whatever is after IN, and waits there for every row that another transaction has
+// not committed yet; so there each value is one look into the index, which is PRIMARY or has the name of the first of its UNIQUE columns.
+func (d Dialect) Find(table, index, column string, values []string, extra int, fn func(from string, args []any) error) error {
+	if d.find == nil {
+		return d.In(values, extra, func(in string, args []any) error { return fn(table+" AS t WHERE t."+column+" IN "+in, args) })
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	from, args, err := d.find(table, index, column, values)
+	if err != nil {
+		return err
+	}
+	return fn(from, args)
+}
+
 // Lookup is how a query finds rows by the values of a column that is unique or nearly so: "SELECT … FROM " + From + "(SELECT * FROM table WHERE column " + Is +
 // " AND …" + End + ") AS t". Args come before all others.
 type Lookup struct {

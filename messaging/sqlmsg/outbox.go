@@ -97,8 +97,8 @@ func (s *Store) Delete(ctx context.Context, ids []string) error {
 			" CROSS JOIN LATERAL (SELECT ctid FROM {outbox} WHERE id = k.id LIMIT 1) AS found WHERE o.ctid = found.ctid"), ids)
 	} else {
 		err = s.db.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-			return s.dialect.In(ids, 0, func(in string, args []any) error {
-				_, err := tx.ExecContext(ctx, s.query("DELETE FROM {outbox} WHERE id IN "+in), args...)
+			return s.dialect.Find("{outbox}", "id", "id", ids, 0, func(from string, args []any) error {
+				_, err := tx.ExecContext(ctx, s.query(s.dialect.Delete+from), args...)
 				return err
 			})
 		})

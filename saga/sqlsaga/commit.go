@@ -120,9 +120,10 @@ func (b *batch) check(ctx context.Context, changes []coordinator.Change) (fresh 
 		ids[i] = string(c.State.ID)
 	}
 	versions := map[saga.ID]int64{}
-	err = b.dialect.In(ids, 0, func(in string, args []any) error {
+	slices.Sort(ids)
+	err = b.dialect.Find("{sagas}", "id", "id", ids, 0, func(from string, args []any) error {
 		var rows []sagaRow
-		if err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT id, version FROM {sagas} WHERE id IN "+in+" ORDER BY id"+b.dialect.ForUpdate), args...); err != nil {
+		if err := sqlx.SelectContext(ctx, b.tx, &rows, b.query("SELECT t.id, t.version FROM "+from+" ORDER BY t.id"+b.dialect.ForUpdate), args...); err != nil {
 			return err
 		}
 		for _, row := range rows {

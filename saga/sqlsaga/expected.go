@@ -84,8 +84,8 @@ func (b *batch) expect(ctx context.Context, changes []coordinator.Change) error 
 			}
 		}
 	}
-	return b.dialect.In(ended, 0, func(in string, args []any) error {
-		_, err := b.tx.ExecContext(ctx, b.query("DELETE FROM {expected} WHERE answer = '' AND saga_id IN "+in), args...)
+	return b.dialect.Find("{expected}", "saga_id", "saga_id", ended, 0, func(from string, args []any) error {
+		_, err := b.tx.ExecContext(ctx, b.query(b.dialect.Delete+from+" AND answer = ''"), args...)
 		return err
 	})
 }

@@ -3,6 +3,7 @@ package sqlsaga
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -67,10 +68,10 @@ func (s *Store) Remove(ctx context.Context, before time.Time, ids []saga.ID) (in
 // removeSome removes of the first of the instances as many as one transaction should; done is how many of them were looked at.
 func (s *Store) removeSome(ctx context.Context, tx sqlx.ExtContext, before time.Time, ids []string) (n, done int, err error) {
 	versions := map[string]int64{}
-	err = s.dialect.In(ids, 1, func(in string, args []any) error {
+	err = s.dialect.Find("{sagas}", "id", "id", slices.Sorted(slices.Values(ids)), 1, func(from string, args []any) error {
 		var rows []sagaRow
 		// Held in the order in which commits hold them.
-		err := sqlx.SelectContext(ctx, tx, &rows, s.query("SELECT id, version FROM {sagas} WHERE id IN "+in+" AND "+ended+" ORDER BY id"+s.dialect.ForUpdate),
+		err := sqlx.SelectContext(ctx, tx, &rows, s.query("SELECT t.id, t.version FROM "+from+" AND "+ended+" ORDER BY t.id"+s.dialect.ForUpdate),
 			append(args, before.UnixMicro())...)
 		for _, row := range rows {
 			versions[row.ID] = row.Version
@@ -91,9 +92,12 @@ func (s *Store) removeSome(ctx context.Context, tx sqlx.ExtContext, before time.
 		}
 		done++
 	}
-	for _, of := range []string{"{items} WHERE saga_id", "{log} WHERE saga_id", "{audit} WHERE saga_id", "{expected} WHERE saga_id", "{sagas} WHERE id"} {
-		err := s.dialect.In(some, 0, func(in string, args []any) error {
-			_, err := tx.ExecContext(ctx, s.query("DELETE FROM "+of+" IN "+in), args...)
+	for _, of := range []struct{ table, column, index string }{
+		{"{items}", "saga_id", "PRIMARY"}, {"{log}", "saga_id", "PRIMARY"}, {"{audit}", "saga_id", "PRIMARY"},
+		{"{expected}", "saga_id", "saga_id"}, {"{sagas}", "id", "id"},
+	} {
+		err := s.dialect.Find(of.table, of.index, of.column, some, 0, func(from string, args []any) error {
+			_, err := tx.ExecContext(ctx, s.query(s.dialect.Delete+from), args...)
 			return err
 		})
 		if err != nil {
