@@ -76,6 +76,7 @@ func layers() []layer {
 		// What only this module uses.
 		{dir: "internal/archtest"},
 		{dir: "internal/bench", module: root, vendor: []string{sqlx, uuid}},
+		{dir: "internal/faults", module: root, vendor: []string{sqlx}},
 		{dir: "internal/pace"},
 		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
 		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{"go.uber.org/goleak", sqlx, sqlite, pgx, mysql, pulsar, docker, moby, toxiproxy, zerolog}},
