@@ -119,8 +119,7 @@ func pulsarKind(tb testing.TB) kind {
 		},
 		command: []string{
 			"bash", "-c", `printf '%s\n' "$` + pulsarSettings + `" >conf/standalone.conf && ` +
-				// Clients outside see other ports than the broker, and stay on the address that they know.
-				"exec bin/pulsar standalone -nfw -nss --advertised-address localhost",
+				"exec bin/pulsar standalone -nfw -nss",
 		},
 		// The namespace is the last thing that a start makes.
 		ready: wait.ForHTTP("/admin/v2/namespaces/public/default").WithPort("8080/tcp").WithStartupTimeout(startTime),
