@@ -432,3 +432,24 @@ func TestSchemaIsTheOneThatTheTopicIsWrittenWith(t *testing.T) {
 		t.Errorf("a topic of others: %t, %q", ok, text)
 	}
 }
+
+// TestCodecKnowsTheWritersItWasToldOf: a driver asks for the others.
+func TestCodecKnowsTheWritersItWasToldOf(t *testing.T) {
+	t.Parallel()
+	c := newCodec(t)
+	own, ok := c.Schema(wire.TopicTrackingEvents)
+	if !ok {
+		t.Fatal("no schema")
+	}
+	next := strings.Replace(own, `"fields": [`, `"fields": [{"name": "added", "type": ["null", "string"], "default": null}, `, 1)
+	s, err := avromsg.ParseSchema(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Knows(wire.TopicTrackingEvents, s.Fingerprint()) {
+		t.Error("a schema is known that nobody told of")
+	}
+	if _, err := c.AddWriter(wire.TopicTrackingEvents, next); err != nil || !c.Knows(wire.TopicTrackingEvents, s.Fingerprint()) {
+		t.Errorf("a schema is not known: %v", err)
+	}
+}

@@ -24,13 +24,25 @@ import (
 
 // newClient returns the vendor's client for a valid configuration. It connects to nothing yet.
 func newClient(c Config) (pulsar.Client, error) {
-	provider, err := c.credentials()
+	options, err := clientOptions(c)
 	if err != nil {
 		return nil, err
 	}
+	client, err := pulsar.NewClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return client, nil
+}
+
+func clientOptions(c Config) (pulsar.ClientOptions, error) {
+	provider, err := c.credentials()
+	if err != nil {
+		return pulsar.ClientOptions{}, err
+	}
 	tlsConfig, err := c.TLS.config() // the client's own settings would only be checked with each connection, and in the log
 	if err != nil {
-		return nil, err
+		return pulsar.ClientOptions{}, err
 	}
 	options := pulsar.ClientOptions{
 		URL:                c.URL,
@@ -46,11 +58,7 @@ func newClient(c Config) (pulsar.Client, error) {
 	if provider != nil {
 		options.Authentication = provider
 	}
-	client, err := pulsar.NewClient(options)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return client, nil
+	return options, nil
 }
 
 // credentials returns how to authenticate, nil if not. The constructor that the client offers for OAuth2 swallows its error.

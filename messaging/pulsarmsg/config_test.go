@@ -90,6 +90,20 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestTheClientsOptions: without them it waits for the kernel's two minutes, takes 30 s to find a dead connection, and bounds memory for all topics at once.
+func TestTheClientsOptions(t *testing.T) {
+	t.Parallel()
+	c := Config{URL: "pulsar://h", ConnectionTimeout: 1, OperationTimeout: 2, KeepAlive: 3, Token: "x"}.withDefaults()
+	o, err := clientOptions(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.URL != c.URL || o.ConnectionTimeout != 1 || o.OperationTimeout != 2 || o.KeepAliveInterval != 3 || o.MemoryLimitBytes != -1 ||
+		o.MetricsRegisterer != c.Metrics || o.Authentication == nil || o.TLSConfig == nil || o.Logger == nil {
+		t.Errorf("got %+v", o)
+	}
+}
+
 // TestTheClientsLog: its debug lines hold whole messages, and its information is that of a debugger.
 func TestTheClientsLog(t *testing.T) {
 	t.Parallel()
@@ -212,6 +226,33 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestTokensAreReadAnew for each connection: they expire.
+func TestTokensAreReadAnew(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	token := ""
+	write := func(text string) {
+		t.Helper()
+		token = text
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first")
+	for name, c := range map[string]Config{"file": {TokenFile: file}, "source": {TokenSource: func() (string, error) { return token, nil }}} {
+		provider, err := c.credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"first", "second"} {
+			write(want)
+			if got, err := provider.GetData(); err != nil || string(got) != want {
+				t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+			}
+		}
+	}
+}
+
 // wantBearer wants the REST interface to get the token too.
 func wantBearer(t *testing.T, c Config, token string) {
 	t.Helper()
@@ -226,7 +267,7 @@ func wantBearer(t *testing.T, c Config, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.fetch(t.Context(), "t", 0); err != nil {
+	if _, err := w.fetch(t.Context(), "t", "schema"); err != nil {
 		t.Error(err)
 	}
 	if header := <-got; header != "Bearer "+token {
@@ -269,22 +310,34 @@ func TestTLS(t *testing.T) {
 	trust, pair := certificate(t, "127.0.0.1")
 	_, wrongHost := certificate(t, "10.0.0.1")
 	otherTrust, _ := certificate(t, "127.0.0.1")
+	certFile, client := certificate(t, "127.0.0.1")
+	keyFile := filepath.Join(t.TempDir(), "key.pem")
+	key, err := x509.MarshalPKCS8PrivateKey(client.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		tls    TLS
 		server tls.Certificate
+		asks   tls.ClientAuthType
 		wanted bool
 	}{
-		"trusted":         {TLS{TrustFile: trust}, pair, true},
-		"not trusted":     {TLS{TrustFile: otherTrust}, pair, false},
-		"system's trust":  {TLS{}, pair, false},
-		"wrong host":      {TLS{TrustFile: trust}, wrongHost, false},
-		"any host":        {TLS{TrustFile: trust, AnyHost: true}, pair, true},
-		"any host, still": {TLS{TrustFile: otherTrust, AnyHost: true}, pair, false},
-		"any certificate": {TLS{AnyCert: true}, wrongHost, true},
+		"trusted":         {TLS{TrustFile: trust}, pair, 0, true},
+		"not trusted":     {TLS{TrustFile: otherTrust}, pair, 0, false},
+		"system's trust":  {TLS{}, pair, 0, false},
+		"wrong host":      {TLS{TrustFile: trust}, wrongHost, 0, false},
+		"any host":        {TLS{TrustFile: trust, AnyHost: true}, pair, 0, true},
+		"any host, still": {TLS{TrustFile: otherTrust, AnyHost: true}, pair, 0, false},
+		"any certificate": {TLS{AnyCert: true}, wrongHost, 0, true},
+		"ours shown":      {TLS{TrustFile: trust, CertFile: certFile, KeyFile: keyFile}, pair, tls.RequireAnyClientCert, true},
+		"none of ours":    {TLS{TrustFile: trust}, pair, tls.RequireAnyClientCert, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{c.server}, MinVersion: tls.VersionTLS12})
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{c.server}, ClientAuth: c.asks, MinVersion: tls.VersionTLS12})
 			if err != nil {
 				t.Fatal(err)
 			}

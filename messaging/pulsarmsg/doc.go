@@ -62,7 +62,8 @@
 // With [Config.Schemas], which a codec implements, the topic's Avro schema is registered byte for byte when its producer opens. A broker that does not take it beside its own makes every publish
 // fail with [ErrSchemaRefused]. Consumers register none and are never refused: each message is read with its writer's schema. That is named by the header
 // "avro-fingerprint", which our codec sets, or else by the schema version that the broker keeps with the message; the text of a version is read once in the life of a consumer, from
-// the broker's REST interface, and given to [Schemas]. A fingerprint that a codec with a method Knows does not know is looked up by the version too. While the REST interface
+// the broker's REST interface, and given to [Schemas]. A fingerprint that a codec with a method Knows does not know is looked up by the version too, and, if that is another
+// schema's, as of a message that a service wrote with an earlier schema than its producer has now, among all of the topic's. While the REST interface
 // does not answer, such messages wait, with the later ones of their keys and no others. A version that is gone or cannot be read makes its messages malformed, never
 // misread; it is asked for again after a minute. A fingerprint that is not known and comes without a version stays as it is: the codec decides, and ours calls the message malformed.
 //

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,6 +92,9 @@ type writers struct {
 
 type writerVersion struct{ topic, version string }
 
+// everyVersion stands for all schemas of a topic.
+const everyVersion = "all"
+
 // inquiry is what is known of one version. The writers' lock guards it.
 type inquiry struct {
 	known       bool          // the broker has answered
@@ -134,13 +138,28 @@ func (w *writers) stamp(m *messaging.Message, version []byte) bool {
 	}
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	q := w.known[writerVersion{m.Topic, string(version)}]
-	if q == nil || !q.known || q.due() {
-		return false
-	}
-	setFingerprint(m, q.fingerprint)
-	return true
+	_, ok := w.stamped(m, version)
+	return ok
 }
+
+// stamped gives m its fingerprint, or returns what has to be asked for first. The lock is held. A fingerprint that m has stays if the version is another
+// schema's: it was published again by somebody who writes with that one. Then all of the topic's schemas are made known.
+func (w *writers) stamped(m *messaging.Message, version []byte) (ask writerVersion, ok bool) {
+	ask = writerVersion{m.Topic, string(version)}
+	q := w.known[ask]
+	if !q.settled() {
+		return ask, false
+	}
+	if named := m.Headers[headerFingerprint]; named == "" || named == q.fingerprint {
+		setFingerprint(m, q.fingerprint)
+		return ask, true
+	}
+	ask.version = everyVersion
+	return ask, w.known[ask].settled()
+}
+
+// settled says that the broker has answered, and that the answer is not out of date.
+func (q *inquiry) settled() bool { return q != nil && q.known && !q.due() }
 
 // due says that what is known is out of date.
 func (q *inquiry) due() bool { return !q.again.IsZero() && !time.Now().Before(q.again) }
@@ -149,7 +168,22 @@ func (q *inquiry) due() bool { return !q.again.IsZero() && !time.Now().Before(q.
 // an attempt. A schema that is lost or cannot be read gives a fingerprint that no schema has, so that the message is malformed to its codec
 // instead of misread.
 func (w *writers) resolve(ctx context.Context, m *messaging.Message, version []byte) (after time.Duration, ok bool) {
-	q, answered, began := w.inquire(ctx, writerVersion{m.Topic, string(version)})
+	for {
+		w.mu.RLock()
+		ask, ok := w.stamped(m, version)
+		w.mu.RUnlock()
+		if ok {
+			return 0, true
+		}
+		if after, ok = w.wait(ctx, ask); !ok {
+			return after, false
+		}
+	}
+}
+
+// wait asks and waits for the answer, or returns after what time to try again.
+func (w *writers) wait(ctx context.Context, ask writerVersion) (after time.Duration, ok bool) {
+	q, answered, began := w.inquire(ctx, ask)
 	if answered != nil {
 		timer := time.NewTimer(time.Until(began.Add(patience)))
 		defer timer.Stop()
@@ -163,7 +197,6 @@ func (w *writers) resolve(ctx context.Context, m *messaging.Message, version []b
 	defer w.mu.RUnlock()
 	switch {
 	case q.known:
-		setFingerprint(m, q.fingerprint)
 		return 0, true
 	case q.answered != nil:
 		return patience, false
@@ -195,21 +228,16 @@ func (w *writers) inquire(ctx context.Context, v writerVersion) (q *inquiry, ans
 
 // attempt asks once. An answer that says "there is none" may be another cluster's, so it holds for some time only.
 func (w *writers) attempt(ctx context.Context, q *inquiry, v writerVersion) {
-	var text, fingerprint string
-	number, err := versionNumber(v.version)
-	if err == nil {
-		text, err = w.fetch(ctx, v.topic, number)
-	}
-	answered := err == nil || errors.Is(err, errNoSchema)
-	if err == nil {
-		fingerprint, err = w.schemas.AddWriter(v.topic, text)
-	}
+	number, fingerprint, answered, err := w.ask(ctx, v)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q.answered, q.again = nil, time.Time{}
 	switch {
 	case err == nil:
 		q.known, q.fingerprint = true, fingerprint
+		if v.version == everyVersion { // there may be more of them later
+			q.attempts, q.again = 0, time.Now().Add(unusableFor)
+		}
 	case answered:
 		q.known, q.fingerprint = true, "schema-version-"+strconv.FormatInt(number, 10)
 		q.attempts, q.again = 0, time.Now().Add(unusableFor)
@@ -223,6 +251,27 @@ func (w *writers) attempt(ctx context.Context, q *inquiry, v writerVersion) {
 				"topic", v.topic, "version", number, "again", delay, "error", err)
 		}
 	}
+}
+
+// ask makes the version known, or every one; answered says that the broker has answered, even if an error says that there is none, or none that can be read.
+func (w *writers) ask(ctx context.Context, v writerVersion) (number int64, fingerprint string, answered bool, err error) {
+	if v.version == everyVersion {
+		texts, err := w.fetch(ctx, v.topic, "schemas")
+		for _, text := range texts {
+			_, _ = w.schemas.AddWriter(v.topic, text) // whose message it is will tell
+		}
+		return 0, "", err == nil || errors.Is(err, errNoSchema), err
+	}
+	number, err = versionNumber(v.version)
+	var texts []string
+	if err == nil {
+		texts, err = w.fetch(ctx, v.topic, "schema/"+strconv.FormatInt(number, 10))
+	}
+	if err != nil {
+		return number, "", errors.Is(err, errNoSchema), err
+	}
+	fingerprint, err = w.schemas.AddWriter(v.topic, texts[0])
+	return number, fingerprint, true, err
 }
 
 // forget has the schemas of a topic asked for again: a topic that was deleted and made anew counts its versions from the beginning, and no consumer outlives that.
@@ -247,63 +296,74 @@ func (w *writers) explain(ctx context.Context, topic string, refusal error) erro
 	if !ok {
 		return refusal
 	}
-	current, err := w.fetch(ctx, topic, latest)
+	current, err := w.fetch(ctx, topic, "schema")
 	if err == nil {
-		err = c.Check(topic, current)
+		err = c.Check(topic, current[0])
 	}
 	return errors.Join(err, refusal)
 }
 
-// latest is the version in use, to fetch.
-const latest = -1
-
-// fetch returns the JSON text of one version of the topic's schema.
-func (w *writers) fetch(ctx context.Context, topic string, version int64) (string, error) {
-	_, path, _ := strings.Cut(w.full(topic), "://")
-	path = "/admin/v2/schemas/" + path + "/schema"
-	if version != latest {
-		path += "/" + strconv.FormatInt(version, 10)
+// fetch returns the JSON texts of the topic's schemas: "schema" is the one in use, "schema/7" a version, "schemas" all, of which there is at least one.
+func (w *writers) fetch(ctx context.Context, topic, what string) ([]string, error) {
+	_, name, _ := strings.Cut(w.full(topic), "://")
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = url.PathEscape(url.QueryEscape(part)) // the broker decodes both
 	}
+	path := "/admin/v2/schemas/" + strings.Join(parts, "/") + "/" + what
 	var failed []error
 	for _, admin := range w.admins {
-		text, err := w.get(ctx, admin+path)
+		texts, err := w.get(ctx, admin+path)
 		if err == nil {
-			return text, nil
+			return texts, nil
 		}
 		failed = append(failed, err)
 	}
-	return "", errors.Join(failed...)
+	return nil, errors.Join(failed...)
 }
 
-func (w *writers) get(ctx context.Context, address string) (string, error) {
+func (w *writers) get(ctx context.Context, address string) (avro []string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	response, err := w.http.Do(request)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxSchemaAnswer))
 	if err != nil {
-		return "", err
+		return nil, err
+	}
+	type schema struct {
+		Type string `json:"type"`
+		Data string `json:"data"`
 	}
 	var answer struct {
-		Type   string `json:"type"`
-		Data   string `json:"data"`
-		Reason string `json:"reason"`
+		schema
+		All    []schema `json:"getSchemaResponses"`
+		Reason string   `json:"reason"`
 	}
 	decodable := json.Unmarshal(body, &answer) == nil
 	switch {
 	case response.StatusCode == http.StatusNotFound && decodable && answer.Reason != "": // not of another server
-		return "", fmt.Errorf("%w: GET %s: %s; is Config.AdminURL of the same cluster as Config.URL?", errNoSchema, address, answer.Reason)
+		return nil, fmt.Errorf("%w: GET %s: %s; is Config.AdminURL of the same cluster as Config.URL?", errNoSchema, address, answer.Reason)
 	case response.StatusCode != http.StatusOK || !decodable:
-		return "", fmt.Errorf("pulsarmsg: GET %s: status %s, no schema: check Config.AdminURL and the credentials", address, response.Status)
-	case answer.Type != "AVRO":
-		return "", fmt.Errorf("%w: its type is %s", errNoSchema, answer.Type)
+		return nil, fmt.Errorf("pulsarmsg: GET %s: status %s, no schema: check Config.AdminURL and the credentials", address, response.Status)
 	}
-	return answer.Data, nil
+	if answer.All == nil {
+		answer.All = []schema{answer.schema}
+	}
+	for _, one := range answer.All {
+		if one.Type == "AVRO" {
+			avro = append(avro, one.Data)
+		}
+	}
+	if len(avro) == 0 {
+		return nil, fmt.Errorf("%w: GET %s: its type is %q", errNoSchema, address, answer.Type)
+	}
+	return avro, nil
 }
 
 func setFingerprint(m *messaging.Message, fingerprint string) {

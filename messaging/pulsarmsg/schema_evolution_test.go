@@ -213,6 +213,53 @@ func TestIntegrationEvolutionBothWays(t *testing.T) {
 	}
 }
 
+// TestIntegrationALetterOfAnotherWriter is published again by a service whose producer has another schema of the same layout: the broker notes that one's version.
+func TestIntegrationALetterOfAnotherWriter(t *testing.T) {
+	t.Parallel()
+	type moved struct {
+		From string `avro:"from"`
+		To   string `avro:"to"`
+	}
+	record := func(first, second string) string {
+		return `{"type":"record","name":"Moved","fields":[{"name":"` + first + `","type":"string"},{"name":"` + second + `","type":"string"}]}`
+	}
+	s := newServer(t)
+	topic := topicName(t)
+	ours := newService(t, s, avromsg.Record[moved]("moved", topic, record("from", "to")))
+	publishAll(t, ours.broker, ours.message(t, moved{"a", "b"})) // the first version
+	theirs := newService(t, s, avromsg.Record[moved]("moved", topic, record("to", "from")))
+	publishAll(t, theirs.broker, theirs.message(t, moved{"c", "d"})) // the second one
+	in := newInbox()
+	consume(t, ours.broker, subscription(topic, messaging.Shared), in.receive)
+	letter := theirs.message(t, moved{From: "Madrid", To: "Bogota"})
+	publishAll(t, ours.broker, letter)
+	if v, err := ours.codec.Decode(in.next(t)); err != nil || v != (moved{"Madrid", "Bogota"}) {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	letter.Headers[avromsg.HeaderFingerprint] = "schema-version-9" // as of a schema that could not be read
+	publishAll(t, ours.broker, letter)
+	if v, err := ours.codec.Decode(in.next(t)); !errors.Is(err, messaging.ErrMalformed) {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+// TestIntegrationSchemasOfOddTopics: a topic's name may hold what means something else in an address.
+func TestIntegrationSchemasOfOddTopics(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	v1, client := originalSchema(t, "evento-traking.avsc"), foreign(t, s)
+	for _, odd := range []string{"orders#1", "a?b", "50%", "a%41", "a+b", "with space"} {
+		topic, in := topicName(t)+odd, newInbox()
+		ours := newService(t, s, avromsg.Record[trackingEventV1]("evento", topic, v1))
+		consume(t, ours.broker, subscription(topic, messaging.Shared), in.receive)
+		send(t, client, pulsar.ProducerOptions{Topic: s.full(topic), Schema: avroSchema(v1)}, pulsar.ProducerMessage{Payload: encoded(t, v1, eventV1("e"))})
+		m := in.next(t)
+		if v, err := ours.codec.Decode(m); err != nil || *v.(trackingEventV1).Registered.ID != "e" || m.Header(avromsg.HeaderFingerprint) == "" {
+			t.Errorf("%s: %+v, %v, %v", odd, v, err, m.Headers)
+		}
+	}
+}
+
 // TestIntegrationSchemasThatDoNotFit: the codec says so before anything is published, with the field and what to do, and the broker refuses the same.
 func TestIntegrationSchemasThatDoNotFit(t *testing.T) {
 	t.Parallel()

@@ -128,7 +128,7 @@ func TestWritersSchemasThatCannotBeUsed(t *testing.T) {
 		if w.stamp(&messaging.Message{Topic: "t"}, version) != c.ok {
 			t.Errorf("%d %s: what comes next is not treated alike", c.status, c.body)
 		}
-		if _, err := w.fetch(t.Context(), "t", 9); !ok && !strings.Contains(err.Error(), "Config.AdminURL") {
+		if _, err := w.fetch(t.Context(), "t", "schema/9"); !ok && !strings.Contains(err.Error(), "Config.AdminURL") {
 			t.Errorf("%v does not say what to check", err)
 		}
 		for _, strange := range [][]byte{{9}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} { // not the latest
@@ -210,6 +210,98 @@ func TestAnAdminURLThatDoesNotAnswer(t *testing.T) {
 	}
 	s.stop()
 }
+
+// TestANewConsumerAsksForSchemasAnew: its topic may have been deleted and made anew, and a version then is another schema's.
+func TestANewConsumerAsksForSchemasAnew(t *testing.T) {
+	t.Parallel()
+	texts := make(chan string, 2)
+	texts <- "first"
+	texts <- "second"
+	rest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"type":"AVRO","data":%q}`, <-texts)
+	}))
+	defer rest.Close()
+	s := newStage(t, func(c *Config) {
+		c.AdminURL, c.Schemas, c.Prefetch = rest.URL, fakeSchemas{}, 7
+		c.Backoff = messaging.Backoff{Base: time.Millisecond, Max: time.Millisecond}
+	})
+	got := make(chan messaging.Message, 2)
+	s.subscribe(messaging.KeyShared, 0, func(m messaging.Message) messaging.Disposition {
+		got <- m
+		return messaging.Disposition{}
+	})
+	for i, want := range []string{"first", "second"} {
+		c := <-s.made
+		if o := c.options; o.ReceiverQueueSize != 7 || o.AckGroupingOptions.MaxTime > 100*time.Millisecond {
+			t.Errorf("the receiver queue has room for %d, want Prefetch; acknowledgements wait %v", o.ReceiverQueueSize, o.AckGroupingOptions.MaxTime)
+		}
+		c.deliver(int64(i), "", func(m *fakeMessage) { m.version = []byte{0, 0, 0, 0, 0, 0, 0, 0} })
+		if m := <-got; m.Header(headerFingerprint) != "fingerprint of "+want {
+			t.Errorf("consumer %d: %v, want the %s schema", i, m.Headers, want)
+		}
+		if i == 0 {
+			c.reconnect()
+		}
+	}
+	s.stop()
+}
+
+// TestAVersionThatIsAnotherSchemas stands beside a fingerprint in what is published again, by somebody who writes with another schema.
+func TestAVersionThatIsAnotherSchemas(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	rest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, strings.TrimPrefix(r.URL.Path, "/admin/v2/schemas/public/default/t/"))
+		fmt.Fprint(w, `{"type":"AVRO","data":"old","getSchemaResponses":`+map[bool]string{
+			true: `[{"type":"AVRO","data":"old"},{"type":"JSON","data":"no"},{"type":"AVRO","data":"new"}]`, false: "null",
+		}[strings.HasSuffix(r.URL.Path, "/schemas")]+`}`)
+	}))
+	defer rest.Close()
+	schemas := &learner{known: map[string]bool{}}
+	w, err := newWriters(Config{URL: "pulsar://h:1", AdminURL: rest.URL, Schemas: schemas, Logger: slog.New(slog.DiscardHandler)}.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.http.CloseIdleConnections()
+	for _, c := range []struct {
+		named, want string
+		readable    bool
+	}{
+		{"", "fingerprint of old", true},
+		{"fingerprint of old", "fingerprint of old", true},
+		{"fingerprint of new", "fingerprint of new", true},
+		{"schema-version-9", "schema-version-9", false},
+		{"nobody's", "nobody's", false},
+	} {
+		m := messaging.Message{Topic: "t", Headers: map[string]string{headerFingerprint: c.named}}
+		version := []byte{0, 0, 0, 0, 0, 0, 0, 3}
+		if !w.stamp(&m, version) {
+			if after, ok := w.resolve(t.Context(), &m, version); !ok {
+				t.Errorf("%q: wait %v", c.named, after)
+			}
+		}
+		if got := m.Header(headerFingerprint); got != c.want || schemas.Knows("t", got) != c.readable {
+			t.Errorf("%q became %q, readable: %v", c.named, got, schemas.Knows("t", got))
+		}
+	}
+	if got := strings.Join(asked, ", "); got != "schema/3, schemas" {
+		t.Errorf("asked for %s", got)
+	}
+}
+
+// learner knows the schemas that it was told of.
+type learner struct {
+	fakeSchemas
+	known map[string]bool
+}
+
+func (l *learner) AddWriter(topic, text string) (string, error) {
+	fingerprint, err := l.fakeSchemas.AddWriter(topic, text)
+	l.known[fingerprint] = true
+	return fingerprint, err
+}
+
+func (l *learner) Knows(_, fingerprint string) bool { return l.known[fingerprint] }
 
 // TestUnusableSchemasAreAskedForAgain after a minute, and when the topic has a new consumer: it may have been deleted and made anew.
 func TestUnusableSchemasAreAskedForAgain(t *testing.T) {
