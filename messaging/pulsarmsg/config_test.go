@@ -102,6 +102,9 @@ func TestTheClientsOptions(t *testing.T) {
 		o.MetricsRegisterer != c.Metrics || o.Authentication == nil || o.TLSConfig == nil || o.Logger == nil {
 		t.Errorf("got %+v", o)
 	}
+	if h, err := c.httpClient(); err != nil || h.Timeout != 2 {
+		t.Errorf("the REST interface may take %v, want OperationTimeout; %v", h.Timeout, err)
+	}
 }
 
 // TestTheClientsLog: its debug lines hold whole messages, and its information is that of a debugger.

@@ -258,7 +258,9 @@ func TestAVersionThatIsAnotherSchemas(t *testing.T) {
 	}))
 	defer rest.Close()
 	schemas := &learner{known: map[string]bool{}}
-	w, err := newWriters(Config{URL: "pulsar://h:1", AdminURL: rest.URL, Schemas: schemas, Logger: slog.New(slog.DiscardHandler)}.withDefaults())
+	down := httptest.NewServer(nil)
+	down.Close()
+	w, err := newWriters(Config{URL: "pulsar://h:1", AdminURL: down.URL + "," + rest.URL, Schemas: schemas, Logger: slog.New(slog.DiscardHandler)}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ type App struct {
 	services    []*inbox.Service
 	servers     []*server
 	ready       chan struct{}
+	stopping    chan struct{}
 }
 
 // New opens the database, brings its tables up to date, wires the services and listens on their ports. Wrong settings: [ErrConfig].
@@ -44,7 +45,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, ready: make(chan struct{}), definition: registration.Define()}
+	a := &App{cfg: cfg, ready: make(chan struct{}), stopping: make(chan struct{}), definition: registration.Define()}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -130,18 +131,19 @@ func (a *App) Run(ctx context.Context) error {
 	for _, c := range a.coordinators() {
 		work.run(c.Run)
 	}
+	for _, s := range a.servers { // probes are answered from now on, all else once everything is ready
+		web.run(s.run)
+	}
 	if a.declare(ctx, fail) && a.awaitReady(ctx) {
 		if a.relay != nil {
 			relay.run(a.relay.Run)
 		}
 		work.run(a.finishStarts)
-		for _, s := range a.servers {
-			web.run(s.run)
-		}
 		close(a.ready)
 	}
 	<-ctx.Done()
 	a.cfg.Logger.InfoContext(ctx, "stopping")
+	close(a.stopping)
 	web.stop()
 	relay.stop()
 	work.stop()

@@ -297,6 +297,52 @@ func TestUnknownDefinition(t *testing.T) {
 	}
 }
 
+// TestProbesBeforeTheStart: while Pulsar is out of reach, probes are answered; what needs it waits for a moment, and is not lost in silence.
+func TestProbesBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	a, err := app.New(t.Context(), app.Config{
+		Ephemeral: true, Listen: "127.0.0.1:0", Broker: "pulsar://127.0.0.1:1", Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	status := func(path string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL(app.BFF)+path, http.NoBody)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	if healthy, ready := status("/healthz"), status("/readyz"); healthy != http.StatusOK || ready != http.StatusServiceUnavailable {
+		t.Errorf("/healthz is %d, /readyz %d", healthy, ready)
+	}
+	waiting := make(chan int, 1)
+	go func() { waiting <- status("/campaigns") }()
+	select {
+	case got := <-waiting:
+		t.Errorf("a request did not wait for the start: %d", got)
+	case <-time.After(300 * time.Millisecond):
+	}
+	stop()
+	if got := <-waiting; got != http.StatusServiceUnavailable {
+		t.Errorf("a request that waited for a start that did not come is answered %d", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestConfig wants every fault of the settings to be told, and nothing to be left open.
 func TestConfig(t *testing.T) {
 	t.Parallel()

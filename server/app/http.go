@@ -66,7 +66,7 @@ func (a *App) handler(services []string) (http.Handler, error) {
 	}
 	config := web.Config{
 		Bus: a.bus, Campaigns: web.CampaignsOn(queries), Partners: web.PartnersOn(queries), Events: web.EventsOn(queries),
-		Definitions: a.definitions(), Ready: a.isReady, Version: Version, Logger: a.logger("http"),
+		Definitions: a.definitions(), Started: a.started, Ready: a.isReady, Version: Version, Logger: a.logger("http"),
 		SagasAt: "http://" + a.host(Campaign),
 	}
 	if err := a.askRemotely(&config); err != nil {
@@ -158,6 +158,18 @@ func (a *App) isReady(context.Context) error {
 		return nil
 	default:
 		return errors.New("the services are still starting")
+	}
+}
+
+// started waits for the start, as long as it can still come.
+func (a *App) started(ctx context.Context) error {
+	select {
+	case <-a.ready:
+		return nil
+	case <-a.stopping:
+		return errors.New("the server is stopping")
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

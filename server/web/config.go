@@ -94,6 +94,9 @@ type Config struct {
 	// SagasAt is the URL of the server that has the sagas, for the answer 501. Zero means that it is not told.
 	SagasAt string
 
+	// Started waits until requests can be served, and fails if they won't be, or at the end of ctx, which is 10 s away: they are answered 503 then. /healthz
+	// and /readyz do not wait. Zero means that they can be served at once.
+	Started func(ctx context.Context) error
 	// Ready says whether requests can be served, for /readyz. Zero means always.
 	Ready func(ctx context.Context) error
 	// Authorize says whether a request may be served; see [BearerToken]. /healthz and /readyz are open to everyone.
@@ -119,6 +122,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Started == nil {
+		c.Started = func(context.Context) error { return nil }
 	}
 	if c.Authorize == nil {
 		c.Authorize = func(*http.Request) bool { return true }

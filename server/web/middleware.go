@@ -131,6 +131,26 @@ func (s *server) protect(next http.Handler) http.Handler {
 	})
 }
 
+// startPatience is how long a request waits for the start.
+const startPatience = 10 * time.Second
+
+// await has requests wait for the start; who asks how far it is gets an answer at once.
+func (s *server) await(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != pathHealth && r.URL.Path != pathReady {
+			ctx, cancel := context.WithTimeout(r.Context(), startPatience)
+			err := s.cfg.Started(ctx)
+			cancel()
+			if err != nil {
+				w.Header().Set("Retry-After", "5")
+				writeProblem(w, http.StatusServiceUnavailable, "the server is not started yet: its log says what it waits for")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // readBody reads the body of a request that has one, and refuses what is no proper JSON before anything decodes it.
 func (s *server) readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

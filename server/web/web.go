@@ -73,7 +73,7 @@ func New(c Config) (http.Handler, error) {
 	if err := s.mountDocs(); err != nil {
 		return nil, err
 	}
-	return s.observe(s.protect(s.route(s.readBody(s.mux)))), nil
+	return s.observe(s.protect(s.await(s.route(s.readBody(s.mux))))), nil
 }
 
 func apiConfig(version string) huma.Config {
