@@ -90,10 +90,23 @@ type writers struct {
 	known map[writerVersion]*inquiry
 }
 
-type writerVersion struct{ topic, version string }
+// writerVersion is a version of a topic's schema as a message has it, whatever its bytes are, or every one that the topic has.
+type writerVersion struct {
+	topic, version string
+	every          bool
+}
 
-// everyVersion stands for all schemas of a topic.
-const everyVersion = "all"
+// String names the version in the log.
+func (v writerVersion) String() string {
+	if v.every {
+		return "every"
+	}
+	number, err := versionNumber(v.version)
+	if err != nil {
+		return fmt.Sprintf("%x", v.version)
+	}
+	return strconv.FormatInt(number, 10)
+}
 
 // inquiry is what is known of one version. The writers' lock guards it.
 type inquiry struct {
@@ -145,7 +158,7 @@ func (w *writers) stamp(m *messaging.Message, version []byte) bool {
 // stamped gives m its fingerprint, or returns what has to be asked for first. The lock is held. A fingerprint that m has stays if the version is another
 // schema's: it was published again by somebody who writes with that one. Then all of the topic's schemas are made known.
 func (w *writers) stamped(m *messaging.Message, version []byte) (ask writerVersion, ok bool) {
-	ask = writerVersion{m.Topic, string(version)}
+	ask = writerVersion{topic: m.Topic, version: string(version)}
 	q := w.known[ask]
 	if !q.settled() {
 		return ask, false
@@ -154,7 +167,7 @@ func (w *writers) stamped(m *messaging.Message, version []byte) (ask writerVersi
 		setFingerprint(m, q.fingerprint)
 		return ask, true
 	}
-	ask.version = everyVersion
+	ask = writerVersion{topic: m.Topic, every: true}
 	return ask, w.known[ask].settled()
 }
 
@@ -226,52 +239,52 @@ func (w *writers) inquire(ctx context.Context, v writerVersion) (q *inquiry, ans
 	return q, q.answered, q.began
 }
 
-// attempt asks once. An answer that says "there is none" may be another cluster's, so it holds for some time only.
+// attempt asks once. An answer that says "there is none" may be another cluster's, so it holds for some time only, as does what there is at a time.
 func (w *writers) attempt(ctx context.Context, q *inquiry, v writerVersion) {
-	number, fingerprint, answered, err := w.ask(ctx, v)
+	fingerprint, err := w.ask(ctx, v)
+	about := []any{"topic", v.topic, "version", v.String(), "error", err}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q.answered, q.again = nil, time.Time{}
-	switch {
-	case err == nil:
-		q.known, q.fingerprint = true, fingerprint
-		if v.version == everyVersion { // there may be more of them later
-			q.attempts, q.again = 0, time.Now().Add(unusableFor)
-		}
-	case answered:
-		q.known, q.fingerprint = true, "schema-version-"+strconv.FormatInt(number, 10)
-		q.attempts, q.again = 0, time.Now().Add(unusableFor)
-		w.logger.ErrorContext(ctx, "the schema of another writer cannot be used; its messages are malformed",
-			"topic", v.topic, "version", number, "error", err)
-	default:
+	if err != nil && !errors.Is(err, errNoSchema) {
 		delay := w.backoff.Delay(q.attempts, v.topic)
 		q.again = time.Now().Add(delay)
 		if ctx.Err() == nil {
-			w.logger.WarnContext(ctx, "the schema of another writer is not to be had; its messages wait",
-				"topic", v.topic, "version", number, "again", delay, "error", err)
+			w.logger.WarnContext(ctx, "the schema of another writer is not to be had; its messages wait", append(about, "again", delay)...)
 		}
+		return
+	}
+	q.known, q.fingerprint = true, fingerprint
+	if err != nil {
+		w.logger.ErrorContext(ctx, "the schema of another writer cannot be used; its messages are malformed", about...)
+	}
+	if err != nil || v.every {
+		q.attempts, q.again = 0, time.Now().Add(unusableFor)
 	}
 }
 
-// ask makes the version known, or every one; answered says that the broker has answered, even if an error says that there is none, or none that can be read.
-func (w *writers) ask(ctx context.Context, v writerVersion) (number int64, fingerprint string, answered bool, err error) {
-	if v.version == everyVersion {
+// ask makes the version known, or every one. With [errNoSchema], which says that the broker has answered, the fingerprint is one that no schema has.
+func (w *writers) ask(ctx context.Context, v writerVersion) (fingerprint string, err error) {
+	if v.every {
 		texts, err := w.fetch(ctx, v.topic, "schemas")
 		for _, text := range texts {
 			_, _ = w.schemas.AddWriter(v.topic, text) // whose message it is will tell
 		}
-		return 0, "", err == nil || errors.Is(err, errNoSchema), err
+		return "", err
 	}
-	number, err = versionNumber(v.version)
-	var texts []string
-	if err == nil {
-		texts, err = w.fetch(ctx, v.topic, "schema/"+strconv.FormatInt(number, 10))
-	}
+	number, err := versionNumber(v.version)
+	unusable := "schema-version-" + strconv.FormatInt(number, 10)
 	if err != nil {
-		return number, "", errors.Is(err, errNoSchema), err
+		return unusable, err
 	}
-	fingerprint, err = w.schemas.AddWriter(v.topic, texts[0])
-	return number, fingerprint, true, err
+	texts, err := w.fetch(ctx, v.topic, "schema/"+strconv.FormatInt(number, 10))
+	if err != nil {
+		return unusable, err
+	}
+	if fingerprint, err = w.schemas.AddWriter(v.topic, texts[0]); err != nil {
+		return unusable, fmt.Errorf("%w: %w", errNoSchema, err)
+	}
+	return fingerprint, nil
 }
 
 // forget has the schemas of a topic asked for again: a topic that was deleted and made anew counts its versions from the beginning, and no consumer outlives that.
@@ -285,7 +298,7 @@ func (w *writers) forget(topic string) {
 	}
 }
 
-// errNoSchema says that the broker answered and has no such Avro schema.
+// errNoSchema says that the broker answered and has no such Avro schema, or none that can be read.
 var errNoSchema = errors.New("pulsarmsg: no such Avro schema")
 
 // explain returns why the broker has refused the topic's schema. Its own text has the two schemas and no reason; Schemas that can compare them name the fields.

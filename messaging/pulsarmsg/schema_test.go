@@ -131,7 +131,7 @@ func TestWritersSchemasThatCannotBeUsed(t *testing.T) {
 		if _, err := w.fetch(t.Context(), "t", "schema/9"); !ok && !strings.Contains(err.Error(), "Config.AdminURL") {
 			t.Errorf("%v does not say what to check", err)
 		}
-		for _, strange := range [][]byte{{9}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} { // not the latest
+		for _, strange := range [][]byte{{9}, []byte("all"), {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} { // not the latest
 			m = messaging.Message{Topic: "t"}
 			if _, ok := w.resolve(t.Context(), &m, strange); !ok || m.Header(headerFingerprint) != "schema-version-0" {
 				t.Errorf("version %x: %v %+v", strange, ok, m)
