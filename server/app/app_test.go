@@ -300,29 +300,10 @@ func TestUnknownDefinition(t *testing.T) {
 // TestProbesBeforeTheStart: while Pulsar is out of reach, probes are answered; what needs it waits for a moment, and is not lost in silence.
 func TestProbesBeforeTheStart(t *testing.T) {
 	t.Parallel()
-	a, err := app.New(t.Context(), app.Config{
-		Ephemeral: true, Listen: "127.0.0.1:0", Broker: "pulsar://127.0.0.1:1", Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
+	s := begin(t, app.Config{Broker: "pulsar://127.0.0.1:1"})
 	status := func(path string) int {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL(app.BFF)+path, http.NoBody)
-		if err != nil {
-			t.Error(err)
-			return 0
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Error(err)
-			return 0
-		}
-		response.Body.Close()
-		return response.StatusCode
+		got, _ := s.do(http.MethodGet, path, nil, nil)
+		return got
 	}
 	if healthy, ready := status("/healthz"), status("/readyz"); healthy != http.StatusOK || ready != http.StatusServiceUnavailable {
 		t.Errorf("/healthz is %d, /readyz %d", healthy, ready)
@@ -334,12 +315,9 @@ func TestProbesBeforeTheStart(t *testing.T) {
 		t.Errorf("a request did not wait for the start: %d", got)
 	case <-time.After(300 * time.Millisecond):
 	}
-	stop()
+	s.end()
 	if got := <-waiting; got != http.StatusServiceUnavailable {
 		t.Errorf("a request that waited for a start that did not come is answered %d", got)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }
 

@@ -35,6 +35,18 @@ type system struct {
 // run runs an app with the settings on a free port; it ends with the test, if it has not before.
 func run(t *testing.T, config app.Config) *system {
 	t.Helper()
+	s := begin(t, config)
+	select {
+	case <-s.Ready():
+	case err := <-s.stopped:
+		t.Fatal("it ended at once:", err)
+	}
+	return s
+}
+
+// begin does not wait until it is ready.
+func begin(t *testing.T, config app.Config) *system {
+	t.Helper()
 	config.Listen, config.Logger = "127.0.0.1:0", slog.New(slog.DiscardHandler)
 	if config.Data == "" {
 		config.Ephemeral = true
@@ -47,11 +59,6 @@ func run(t *testing.T, config app.Config) *system {
 	s := &system{App: a, t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: patience}, stop: cancel, stopped: make(chan error, 1)}
 	go func() { s.stopped <- a.Run(ctx) }()
 	t.Cleanup(s.end)
-	select {
-	case <-a.Ready():
-	case err := <-s.stopped:
-		t.Fatal("it ended at once:", err)
-	}
 	return s
 }
 

@@ -161,16 +161,25 @@ func (a *App) isReady(context.Context) error {
 	}
 }
 
+// startPatience is how long a request waits for the start.
+const startPatience = 10 * time.Second
+
 // started waits for the start, as long as it can still come.
 func (a *App) started(ctx context.Context) error {
+	err := a.isReady(ctx)
+	if err == nil {
+		return nil
+	}
+	patience := time.NewTimer(startPatience)
+	defer patience.Stop()
 	select {
 	case <-a.ready:
 		return nil
 	case <-a.stopping:
-		return errors.New("the server is stopping")
+	case <-patience.C:
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return err
 }
 
 // server is one HTTP server of some services.

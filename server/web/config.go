@@ -94,8 +94,8 @@ type Config struct {
 	// SagasAt is the URL of the server that has the sagas, for the answer 501. Zero means that it is not told.
 	SagasAt string
 
-	// Started waits until requests can be served, and fails if they won't be, or at the end of ctx, which is 10 s away: they are answered 503 then. /healthz
-	// and /readyz do not wait. Zero means that they can be served at once.
+	// Started waits until requests can be served, and fails if they won't be soon: they are answered 503 then. /healthz and /readyz do not wait. Zero
+	// means that they can be served at once.
 	Started func(ctx context.Context) error
 	// Ready says whether requests can be served, for /readyz. Zero means always.
 	Ready func(ctx context.Context) error

@@ -122,7 +122,7 @@ func (s *server) protect(next http.Handler) http.Handler {
 		switch {
 		case foreign:
 			writeProblem(w, http.StatusForbidden, "requests from other web sites are not allowed")
-		case r.URL.Path != pathHealth && r.URL.Path != pathReady && !s.cfg.Authorize(r):
+		case !isProbe(r) && !s.cfg.Authorize(r):
 			h.Set("WWW-Authenticate", "Bearer")
 			writeProblem(w, http.StatusUnauthorized, "send the header Authorization: Bearer with the server's token")
 		default:
@@ -131,25 +131,20 @@ func (s *server) protect(next http.Handler) http.Handler {
 	})
 }
 
-// startPatience is how long a request waits for the start.
-const startPatience = 10 * time.Second
-
 // await has requests wait for the start; who asks how far it is gets an answer at once.
 func (s *server) await(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != pathHealth && r.URL.Path != pathReady {
-			ctx, cancel := context.WithTimeout(r.Context(), startPatience)
-			err := s.cfg.Started(ctx)
-			cancel()
-			if err != nil {
-				w.Header().Set("Retry-After", "5")
-				writeProblem(w, http.StatusServiceUnavailable, "the server is not started yet: its log says what it waits for")
-				return
-			}
+		if !isProbe(r) && s.cfg.Started(r.Context()) != nil {
+			w.Header().Set("Retry-After", "5")
+			writeProblem(w, http.StatusServiceUnavailable, "the server is not started yet: its log says what it waits for")
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// isProbe says that the request asks how the server is, which everyone may at any time.
+func isProbe(r *http.Request) bool { return r.URL.Path == pathHealth || r.URL.Path == pathReady }
 
 // readBody reads the body of a request that has one, and refuses what is no proper JSON before anything decodes it.
 func (s *server) readBody(next http.Handler) http.Handler {

@@ -232,6 +232,22 @@ func TestReady(t *testing.T) {
 	}
 }
 
+func TestStarted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *web.Config) {
+		c.Started = func(context.Context) error { return errors.New("secret host is down") }
+	})
+	got := s.get("/campaigns")
+	if p := checkProblem(t, got, http.StatusServiceUnavailable); strings.Contains(p.Detail, "secret") || got.header.Get("Retry-After") == "" {
+		t.Errorf("%+v, %v", p, got.header)
+	}
+	for _, probe := range []string{"/healthz", "/readyz"} {
+		if got := s.get(probe); got.status != http.StatusOK {
+			t.Errorf("%s: %d", probe, got.status)
+		}
+	}
+}
+
 func TestConfigNamesAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := web.New(web.Config{Services: []web.Service{web.BFF, "mail"}, Actor: &sagas{}, MaxBody: -1, Timeout: -1})
