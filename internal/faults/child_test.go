@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/memmsg"
 )
 
@@ -80,11 +79,7 @@ func (s settings) run(ctx context.Context) error {
 	}
 	clients.Wait()
 	end()
-	err = <-ended
-	if errors.Is(err, messaging.ErrClosed) {
-		err = nil
-	}
-	return errors.Join(err, broker.Close())
+	return errors.Join(<-ended, broker.Close())
 }
 
 // child is a node in a process of its own.

@@ -171,7 +171,11 @@ func (n *node) run(ctx context.Context) error {
 	go func() { relayed <- n.relay.Run(relayCtx) }()
 	err := errors.Join(<-parts, <-parts)
 	stopRelay()
-	return errors.Join(err, <-relayed, n.db.Close())
+	err = errors.Join(err, <-relayed, n.db.Close())
+	if errors.Is(err, messaging.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // take starts the order with the number, until that is acknowledged. Every third one is refused in the end.
@@ -223,22 +227,18 @@ func newWorld(t testing.TB, url, prefix string) *world {
 	return w
 }
 
-// exec executes statements that name the tables {ledger}, {sagas} and so on, each in a transaction of its own.
+// exec executes statements that name the tables {ledger}, {sagas} and so on.
 func (w *world) exec(statements ...string) {
 	w.Helper()
 	for _, text := range statements {
-		err := w.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
-			_, err := tx.ExecContext(ctx, w.text(text))
-			return err
-		})
-		if err != nil {
+		if _, err := w.db.Writer().Exec(w.text(text)); err != nil {
 			w.Fatalf("%s: %v", text, err)
 		}
 	}
 }
 
-// begin runs a node of the site until the test ends or stop is called.
-func (w *world) begin(s site) (n *node, stop func()) {
+// begin runs a node of the site until the test ends.
+func (w *world) begin(s site) *node {
 	w.Helper()
 	n, err := s.open(context.Background())
 	if err != nil {
@@ -247,21 +247,15 @@ func (w *world) begin(s site) (n *node, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	w.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, messaging.ErrClosed) {
+		if err := <-ended; err != nil {
 			w.Errorf("a node ended with %v", err)
 		}
-	}
-	w.Cleanup(stop)
+	})
 	<-n.coordinator.Ready()
 	<-n.shop.Ready()
-	return n, stop
+	return n
 }
 
 // takes has an order taken by one of the nodes, which try in turn until one acknowledges it.
@@ -287,7 +281,13 @@ const patience = time.Minute
 // number names the i-th order of a test.
 func number(i int) string { return fmt.Sprintf("o%07d", i) }
 
-// servers are the databases that are not compiled in, which all tests share.
-func servers() map[string]func(testing.TB) testenv.Database {
-	return map[string]func(testing.TB) testenv.Database{"postgres": testenv.Postgres, "mysql": testenv.MySQL}
+// onServers runs a test on each of the databases that are servers.
+func onServers(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	for name, server := range testenv.Servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, server(t).URL, ""))
+		})
+	}
 }

@@ -73,51 +73,33 @@ func TestIntegrationServerHarmed(t *testing.T) {
 		t.Parallel()
 		database, _ := testenv.OwnPostgres(t, testenv.SmallDisk("/small", 64))
 		w := newWorld(t, database.URL, "")
-		w.direct(
+		w.exec(
 			"COPY (SELECT 1) TO PROGRAM 'mkdir /small/tables'", "CREATE TABLESPACE small LOCATION '/small/tables'",
 			"ALTER TABLE {sagas} SET TABLESPACE small", "ALTER TABLE {log} SET TABLESPACE small", "ALTER TABLE {outbox} SET TABLESPACE small",
 			"ALTER TABLE {ledger} SET TABLESPACE small", "ALTER TABLE inbox SET TABLESPACE small")
 		full(t, w,
-			func() { w.direct("COPY (SELECT 1) TO PROGRAM 'dd if=/dev/zero of=/small/filler bs=64k || true'") },
-			func() { w.direct("COPY (SELECT 1) TO PROGRAM 'rm /small/filler'") })
+			func(*node) { w.exec("COPY (SELECT 1) TO PROGRAM 'dd if=/dev/zero of=/small/filler bs=64k || true'") },
+			func(*node) { w.exec("COPY (SELECT 1) TO PROGRAM 'rm /small/filler'") })
 	})
-	t.Run("sqlite", func(t *testing.T) {
+	t.Run("sqlite/full", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "full.db"), "")
-		n, _ := w.begin(w.site)
-		stop := w.load(0, 4, n)
-		pages := func(limit string) {
-			err := n.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
-				var now int
-				if err := sqlx.GetContext(ctx, tx, &now, "PRAGMA page_count"); err != nil {
-					return err
+		room := func(pages int) func(*node) { // beyond what the database has now
+			return func(n *node) {
+				err := n.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
+					var count int
+					if err := sqlx.GetContext(ctx, tx, &count, "PRAGMA page_count"); err != nil {
+						return err
+					}
+					return sqlx.GetContext(ctx, tx, &count, fmt.Sprintf("PRAGMA max_page_count = %d", count+pages))
+				})
+				if err != nil {
+					t.Error(err)
 				}
-				return sqlx.GetContext(ctx, tx, &now, fmt.Sprintf("PRAGMA max_page_count = "+limit, now))
-			})
-			if err != nil {
-				t.Error(err)
 			}
 		}
-		while(300 * time.Millisecond)
-		pages("%d")
-		refusals := w.refusals(n)
-		while(time.Second)
-		pages("1000000000 -- %d")
-		t.Logf("disk full for 1 s: %d starts refused", refusals())
-		orders := stop()
-		t.Logf("%d orders", len(orders))
-		w.audit(orders...)
+		full(t, w, room(0), room(1_000_000_000))
 	})
-}
-
-// direct executes statements without a transaction.
-func (w *world) direct(statements ...string) {
-	w.Helper()
-	for _, text := range statements {
-		if _, err := w.db.Reader().Exec(w.text(text)); err != nil {
-			w.Fatalf("%s: %v", text, err)
-		}
-	}
 }
 
 // refusals counts the starts that fail until it is asked.
@@ -146,11 +128,7 @@ func (w *world) refusals(n *node) (count func() int) {
 // killed kills the server twice under load.
 func killed(t *testing.T, w *world, server *testenv.Server) {
 	t.Helper()
-	a, stopA := w.begin(w.site)
-	b, stopB := w.begin(w.site)
-	defer stopB()
-	defer stopA()
-	stop := w.load(0, 8, a, b)
+	stop := w.load(0, 8, w.begin(w.site), w.begin(w.site))
 	for range 2 {
 		while(700 * time.Millisecond)
 		began := time.Now()
@@ -168,20 +146,19 @@ func killed(t *testing.T, w *world, server *testenv.Server) {
 }
 
 // full fills the disk under load and makes room again.
-func full(t *testing.T, w *world, fill, empty func()) {
+func full(t *testing.T, w *world, fill, empty func(*node)) {
 	t.Helper()
-	n, stopNode := w.begin(w.site)
-	defer stopNode()
+	n := w.begin(w.site)
 	stop := w.load(50_000, 4, n)
 	while(300 * time.Millisecond)
-	fill()
+	fill(n)
 	failed := 0
 	for began := time.Now(); failed == 0 && time.Since(began) < patience/3; {
 		refusals := w.refusals(n)
 		while(time.Second)
 		failed = refusals()
 	}
-	empty()
+	empty(n)
 	if failed == 0 {
 		t.Error("no start was refused: the disk was not full")
 	}
@@ -194,51 +171,47 @@ func full(t *testing.T, w *world, fill, empty func()) {
 // nodes work: deadlocks cost time and nothing else.
 func TestIntegrationContention(t *testing.T) {
 	t.Parallel()
-	for name, server := range servers() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, server(t).URL, "")
-			if name == "postgres" {
-				contentious(w)
-			}
-			var nodes []*node
-			for range 3 {
-				n, _ := w.begin(w.site)
-				nodes = append(nodes, n)
-			}
-			stop := w.load(0, 12, nodes...)
-			halt := make(chan struct{})
-			var nuisance sync.WaitGroup
-			var lost, kept atomic.Int64
-			for range 3 {
-				nuisance.Go(func() {
-					for {
-						select {
-						case <-halt:
-							return
-						default:
-						}
-						if err := w.inTheWay(); w.db.Dialect().IsSerialization(err) {
-							lost.Add(1)
-						} else if err != nil {
-							w.Error(err)
-						} else {
-							kept.Add(1)
-						}
+	onServers(t, func(t *testing.T, w *world) {
+		if w.db.Dialect().Name == "postgres" {
+			contentious(w)
+		}
+		var nodes []*node
+		for range 3 {
+			n := w.begin(w.site)
+			nodes = append(nodes, n)
+		}
+		stop := w.load(0, 12, nodes...)
+		halt := make(chan struct{})
+		var nuisance sync.WaitGroup
+		var lost, kept atomic.Int64
+		for range 3 {
+			nuisance.Go(func() {
+				for {
+					select {
+					case <-halt:
+						return
+					default:
 					}
-				})
-			}
-			while(3 * time.Second)
-			close(halt)
-			nuisance.Wait()
-			orders := stop()
-			t.Logf("%d orders; of the transactions in their way %d lost a deadlock and %d did not", len(orders), lost.Load(), kept.Load())
-			if kept.Load() == 0 || len(orders) < 20 {
-				t.Error("nothing contended")
-			}
-			w.audit(orders...)
-		})
-	}
+					if err := w.inTheWay(); w.db.Dialect().IsSerialization(err) {
+						lost.Add(1)
+					} else if err != nil {
+						w.Error(err)
+					} else {
+						kept.Add(1)
+					}
+				}
+			})
+		}
+		while(3 * time.Second)
+		close(halt)
+		nuisance.Wait()
+		orders := stop()
+		t.Logf("%d orders; of the transactions in their way %d lost a deadlock and %d did not", len(orders), lost.Load(), kept.Load())
+		if kept.Load() == 0 || len(orders) < 20 {
+			t.Error("nothing contended")
+		}
+		w.audit(orders...)
+	})
 }
 
 // contentious makes PostgreSQL find deadlocks soon, and fail every twentieth row of the ledger and of the log as a serializable transaction would.
@@ -246,7 +219,7 @@ func contentious(w *world) {
 	w.Helper()
 	name := w.url[strings.LastIndex(w.url, "/")+1:]
 	name, _, _ = strings.Cut(name, "?")
-	w.direct("ALTER DATABASE "+name+" SET deadlock_timeout = '20ms'",
+	w.exec("ALTER DATABASE "+name+" SET deadlock_timeout = '20ms'",
 		`CREATE FUNCTION contend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF random() < 0.05 THEN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END IF; RETURN NEW; END $$`,
 		"CREATE TRIGGER contend BEFORE INSERT ON {ledger} FOR EACH ROW EXECUTE FUNCTION contend()",
@@ -274,43 +247,39 @@ func (w *world) inTheWay() error {
 // outbox, and commits long after those that began later: nothing is skipped (G15).
 func TestIntegrationWaiting(t *testing.T) {
 	t.Parallel()
-	for name, server := range servers() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, server(t).URL, "")
-			n, _ := w.begin(w.site)
-			stop := w.load(0, 4, n)
-			late := number(99_997)
-			begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-			go func() { // its node dies: nobody enqueues what it commits
-				ended <- w.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
-					err := n.takeWithin(ctx, tx, late)
-					close(begun)
-					<-end
-					return err
-				})
-			}()
-			<-begun
-			while(500 * time.Millisecond)
-			release := exhaust(t, n.db)
-			refusals := w.refusals(n)
-			while(500 * time.Millisecond)
-			release()
-			t.Logf("the pool was exhausted for 500 ms: %d starts refused", refusals())
-			while(time.Second) // several sweeps pass over what is not visible yet
-			earlier := w.count("SELECT count(*) FROM {sagas} WHERE status = 'completed'")
-			orders := stop()
-			w.rests()
-			close(end)
-			if err := <-ended; err != nil {
-				t.Fatal(err)
-			}
-			began := time.Now()
-			w.becomes("late order", "SELECT count(*) FROM {sagas} WHERE saga_key = ? AND status <> 'completed'", late)
-			t.Logf("the late one ended %s after its commit, behind %d that began after it", time.Since(began).Round(time.Millisecond), earlier)
-			w.audit(append(orders, late)...)
-		})
-	}
+	onServers(t, func(t *testing.T, w *world) {
+		n := w.begin(w.site)
+		stop := w.load(0, 4, n)
+		late := number(99_997)
+		begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() { // its node dies: nobody enqueues what it commits
+			ended <- w.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) error {
+				err := n.takeWithin(ctx, tx, late)
+				close(begun)
+				<-end
+				return err
+			})
+		}()
+		<-begun
+		while(500 * time.Millisecond)
+		release := exhaust(t, n.db)
+		refusals := w.refusals(n)
+		while(500 * time.Millisecond)
+		release()
+		t.Logf("the pool was exhausted for 500 ms: %d starts refused", refusals())
+		while(time.Second) // several sweeps pass over what is not visible yet
+		earlier := w.count("SELECT count(*) FROM {sagas} WHERE status = 'completed'")
+		orders := stop()
+		w.rests()
+		close(end)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		w.becomes("late order", "SELECT count(*) FROM {sagas} WHERE saga_key = ? AND status <> 'completed'", late)
+		t.Logf("the late one ended %s after its commit, behind %d that began after it", time.Since(began).Round(time.Millisecond), earlier)
+		w.audit(append(orders, late)...)
+	})
 }
 
 // exhaust takes every connection of the pool that is to be had.

@@ -3,14 +3,14 @@
 package faults_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/testenv"
 )
 
 // cutter is a proxy before a database that ends one connection with a chosen request. A client's request is what it sends
@@ -92,7 +92,6 @@ func (c *cutter) serve(client net.Conn) {
 	if err != nil {
 		return
 	}
-	defer server.Close()
 	var mute sync.Mutex // held while answers are kept back
 	answered := make(chan struct{}, 1)
 	muted := false
@@ -120,7 +119,7 @@ func (c *cutter) serve(client net.Conn) {
 			}
 		}
 	})
-	defer server.Close()
+	defer server.Close() // before the wait, which it ends
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buffer)
@@ -141,9 +140,6 @@ func (c *cutter) serve(client net.Conn) {
 			}
 		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				return
-			}
 			return
 		}
 	}
@@ -153,7 +149,7 @@ func (c *cutter) serve(client net.Conn) {
 // it has executed it, and the saga ends as it would have (G1, G2, G13, G15).
 func TestIntegrationEveryStatement(t *testing.T) {
 	t.Parallel()
-	for name, server := range servers() {
+	for name, server := range testenv.Servers() {
 		for _, answer := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/executed=%t", name, answer), func(t *testing.T) {
 				t.Parallel()
@@ -177,8 +173,7 @@ func cutAll(t *testing.T, w *world, part, parts int, answer bool) {
 	s := w.site
 	s.url = through
 	s.sweep, s.recheck = time.Second, time.Second
-	n, stop := w.begin(s)
-	defer stop()
+	n := w.begin(s)
 	var orders []string
 	var slowest time.Duration
 	missed := 0

@@ -71,7 +71,7 @@ func TestNothingFollowsAFullDisk(t *testing.T) {
 // PostgreSQL's own refusal does the same.
 func TestIntegrationNothingFollowsADeadlock(t *testing.T) {
 	t.Parallel()
-	for name, server := range map[string]func(testing.TB) testenv.Database{"postgres": testenv.Postgres, "mysql": testenv.MySQL} {
+	for name, server := range testenv.Servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, server(t).URL)

@@ -130,7 +130,7 @@ func TestIntegrationUnsafeSettings(t *testing.T) {
 func TestIntegrationLease(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second
-	for name, server := range map[string]func(testing.TB) testenv.Database{"postgres": testenv.Postgres, "mysql": testenv.MySQL} {
+	for name, server := range testenv.Servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := server(t).URL

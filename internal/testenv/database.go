@@ -33,6 +33,11 @@ type engine struct {
 	drop     string // a statement, with %s for the name
 }
 
+// Servers are the databases that are servers, by the names of their dialects, for tests that hold for each.
+func Servers() map[string]func(testing.TB) Database {
+	return map[string]func(testing.TB) Database{"postgres": Postgres, "mysql": MySQL}
+}
+
 // Postgres returns a database of this test on the PostgreSQL that all tests of a run share.
 func Postgres(tb testing.TB) Database {
 	tb.Helper()

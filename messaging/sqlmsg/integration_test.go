@@ -14,7 +14,7 @@ import (
 
 func TestIntegrationStore(t *testing.T) {
 	t.Parallel()
-	for name, database := range map[string]func(testing.TB) testenv.Database{"postgres": testenv.Postgres, "mysql": testenv.MySQL} {
+	for name, database := range testenv.Servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := openDB(t, database(t).URL)

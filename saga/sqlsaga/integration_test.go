@@ -13,11 +13,6 @@ import (
 	"github.com/alpespartners/alpespartners/saga/sqlsaga"
 )
 
-// servers are the databases that are not compiled in.
-func servers() map[string]func(testing.TB) testenv.Database {
-	return map[string]func(testing.TB) testenv.Database{"postgres": testenv.Postgres, "mysql": testenv.MySQL}
-}
-
 func openServer(t *testing.T, url string) *sqlmsg.DB {
 	t.Helper()
 	db, err := sqlmsg.Open(t.Context(), url)
@@ -34,7 +29,7 @@ func openServer(t *testing.T, url string) *sqlmsg.DB {
 
 func TestIntegrationStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	for name, database := range servers() {
+	for name, database := range testenv.Servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := openServer(t, database(t).URL)
