@@ -56,7 +56,7 @@ type Config struct {
 	KeepAlive time.Duration
 	// CloseTimeout bounds Close, and the end of one subscription. Zero means 10 s.
 	CloseTimeout time.Duration
-	// Discovery is the interval at which new partitions are looked for. Zero means 1 minute.
+	// Discovery is the interval at which new partitions are looked for. A subscription whose topic has got some begins again with all of them. Zero means 1 minute.
 	Discovery time.Duration
 	// Backoff spaces the attempts to subscribe again and to read a schema. Zero means 100 ms to 30 s.
 	Backoff messaging.Backoff

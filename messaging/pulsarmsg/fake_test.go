@@ -19,6 +19,9 @@ type fakeClient struct {
 	pulsar.Client
 	produce   func(pulsar.ProducerOptions) (pulsar.Producer, error)
 	subscribe func(pulsar.ConsumerOptions) (pulsar.Consumer, error)
+
+	mu         sync.Mutex
+	partitions []string
 }
 
 func (c *fakeClient) CreateProducer(o pulsar.ProducerOptions) (pulsar.Producer, error) {
@@ -26,6 +29,16 @@ func (c *fakeClient) CreateProducer(o pulsar.ProducerOptions) (pulsar.Producer, 
 }
 func (c *fakeClient) Subscribe(o pulsar.ConsumerOptions) (pulsar.Consumer, error) {
 	return c.subscribe(o)
+}
+func (c *fakeClient) TopicPartitions(string) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.partitions, nil
+}
+func (c *fakeClient) setPartitions(partitions ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.partitions = partitions
 }
 func (c *fakeClient) Close() {}
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/pulsar-client-go/pulsar"
+
 	"github.com/alpespartners/alpespartners/internal/testenv"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/pulsarmsg"
@@ -260,6 +262,33 @@ func TestIntegrationPartitionsGrow(t *testing.T) {
 		consume(t, b, subscription(topic+"-partition-3", messaging.Shared), in.receive)
 		in.next(t)
 	})
+}
+
+// TestIntegrationANewPartitionIsRefused: the consumer of another client has the first new partition for itself for a while. The client's own discovery would then close the consumers of
+// the partitions that were there before, without a word.
+func TestIntegrationANewPartitionIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	topic := topicName(t)
+	s.ask(t, http.MethodPut, s.path(topic)+"/partitions", 1, nil)
+	c := s.config(t)
+	c.Discovery = 3 * time.Second
+	b := open(t, c)
+	in := newInbox()
+	consume(t, b, subscription(topic, messaging.Shared), in.receive)
+	s.ask(t, http.MethodPost, s.path(topic)+"/partitions", 2, nil)
+	holder, err := foreign(t, s).Subscribe(pulsar.ConsumerOptions{Topic: s.full(topic) + "-partition-1", SubscriptionName: "s", Type: pulsar.Exclusive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(2 * c.Discovery)
+	holder.Close()
+	for _, partition := range []string{"-partition-0", "-partition-1"} {
+		publishAll(t, b, messaging.Message{ID: partition, Topic: topic + partition})
+		if m := in.next(t); m.ID != partition {
+			t.Errorf("got %s, want %s", m.ID, partition)
+		}
+	}
 }
 
 // TestIntegrationTheTopicIsTerminated: the client then forgets its producer without a word. Publishers are told in bounded time.

@@ -36,6 +36,21 @@ func closeBroker(t *testing.T, b *Broker) {
 	}
 }
 
+func TestProducerOptions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProducer()
+		b := newFake(t, opens(p), func(c *Config) { c.Discovery, c.MaxPending = 7*time.Second, 5 })
+		publish(b, topicMessage("1"))
+		s := <-p.sent
+		s.done(nil, s.message, nil)
+		if o := p.options; o.PartitionsAutoDiscoveryInterval != 7*time.Second || o.MaxPendingMessages < 5 {
+			t.Errorf("the producer looks for partitions every %v and takes %d messages", o.PartitionsAutoDiscoveryInterval, o.MaxPendingMessages)
+		}
+		closeBroker(t, b)
+	})
+}
+
 func TestMessagesKeepTheirOrderWhileTheProducerOpens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,12 +22,15 @@ const (
 	ackLimit = 1 << 30
 	// settled is how long a consumer has to live for its loss to be the first of a series, whose delays grow.
 	settled = 10 * time.Second
+	// never keeps the client from looking for new partitions itself: when it cannot subscribe to one of them, it closes the consumers of the others without a word.
+	never = 100 * 365 * 24 * time.Hour
 )
 
 // The reasons for which a consumer is lost, besides the broker's own.
 var (
 	errConnection = errors.New("pulsarmsg: connection lost, or consumer closed by the broker")
 	errPassive    = errors.New("pulsarmsg: another consumer became the active one")
+	errPartitions = errors.New("pulsarmsg: the topic has got other partitions")
 )
 
 // subscription is one call of Subscribe. It has one consumer after another.
@@ -82,7 +86,10 @@ func (s *subscription) run(ctx context.Context) error {
 
 // consume takes what the consumer receives until it is lost or ctx ends, and closes it. What it leaves unacknowledged, the broker delivers again.
 func (s *subscription) consume(ctx context.Context, c *consumer) error {
+	alive, cancel := context.WithCancel(ctx)
+	s.broker.spawn(func() { s.watch(alive, c) })
 	err := s.read(ctx, c)
+	cancel()
 	if ctx.Err() != nil {
 		s.dispatch.drain() // its last acknowledgements go with the consumer
 	} else {
@@ -91,6 +98,17 @@ func (s *subscription) consume(ctx context.Context, c *consumer) error {
 	}
 	c.close(s.broker.config.CloseTimeout)
 	return err
+}
+
+// watch loses the consumer when the topic has got other partitions than those that it was opened for.
+func (s *subscription) watch(ctx context.Context, c *consumer) {
+	for pace.Rest(ctx, s.broker.config.Discovery) {
+		partitions, err := s.broker.client.TopicPartitions(s.broker.config.fullTopic(s.wanted.Topic))
+		if err == nil && !slices.Equal(partitions, c.partitions) {
+			c.lose(errPartitions)
+			return
+		}
+	}
 }
 
 // read moves messages from the consumer to the dispatcher, as many at a time as there are.
@@ -134,9 +152,10 @@ func (s *subscription) entry(c *consumer, received pulsar.Message) entry {
 // acknowledged once more, to this consumer or to others, without a word: what is still held here would be handled twice and out of order. So a
 // consumer that reconnects is closed, and another one begins with nothing.
 type consumer struct {
-	messages chan pulsar.ConsumerMessage
-	lost     chan struct{} // closed when the consumer is of no use any more
-	vendor   pulsar.Consumer
+	messages   chan pulsar.ConsumerMessage
+	lost       chan struct{} // closed when the consumer is of no use any more
+	vendor     pulsar.Consumer
+	partitions []string // of the topic, or fewer if some were added meanwhile
 
 	mu     sync.Mutex
 	cause  error
@@ -159,7 +178,7 @@ func (s *subscription) connect(ctx context.Context) (*consumer, error) {
 		SubscriptionInitialPosition:    position,
 		MessageChannel:                 c.messages,
 		ReceiverQueueSize:              s.broker.config.Prefetch,
-		AutoDiscoveryPeriod:            s.broker.config.Discovery,
+		AutoDiscoveryPeriod:            never,
 		EnableBatchIndexAcknowledgment: true, // else the acknowledged messages of a batch come again with the others
 		AckGroupingOptions:             &pulsar.AckGroupingOptions{MaxSize: ackLimit, MaxTime: ackInterval},
 		EventListener:                  c,
@@ -170,17 +189,23 @@ func (s *subscription) connect(ctx context.Context) (*consumer, error) {
 		},
 	}
 	type connected struct {
-		vendor pulsar.Consumer
-		err    error
+		partitions []string
+		vendor     pulsar.Consumer
+		err        error
 	}
 	result := make(chan connected, 1)
 	s.broker.spawn(func() {
+		partitions, err := s.broker.client.TopicPartitions(options.Topic)
+		if err != nil {
+			result <- connected{err: err}
+			return
+		}
 		vendor, err := s.broker.client.Subscribe(options)
-		result <- connected{vendor, err}
+		result <- connected{partitions, vendor, err}
 	})
 	select {
 	case r := <-result:
-		c.vendor = r.vendor
+		c.partitions, c.vendor = r.partitions, r.vendor
 		return c, r.err
 	case <-ctx.Done():
 		s.broker.spawn(func() {
