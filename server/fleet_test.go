@@ -303,6 +303,44 @@ func TestIntegrationFourProcesses(t *testing.T) {
 	}
 }
 
+// TestIntegrationNobodyReadsYet has one service run alone, on a broker where the others never did: what it publishes for them has to wait for them.
+func TestIntegrationNobodyReadsYet(t *testing.T) {
+	t.Parallel()
+	commands := map[string]string{}
+	for _, c := range []string{"registrar-partner", "cancelar-partner", "registrar-evento-conversion", "cancelar-evento"} {
+		commands["comando-"+c] = "sub-com-" + c
+	}
+	for name, test := range map[string]struct {
+		coordination, service string
+		want                  map[string]string // by topic
+	}{
+		"the bff":      {"orchestrated", "bff", map[string]string{"comando-registrar-campaign": "sub-com-registrar-campaign"}},
+		"its commands": {"orchestrated", "bff", commands},
+		"coordinator":  {"orchestrated", "campaign", commands},
+		"participant":  {"orchestrated", "partner", map[string]string{"evento-partners": "sub-partner"}},
+		"party":        {"choreographed", "partner", map[string]string{"evento-partners": "saga-tracking"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			f := fleetOf(t, setup{test.coordination, "sqlite"})
+			f.start(test.service)
+			f.until(ctx, "readiness", func() bool {
+				status, _ := get(t, f.url(test.service)+"/readyz")
+				return status == http.StatusOK
+			})
+			for topic, want := range test.want {
+				status, body := get(t, f.broker.AdminURL+"/admin/v2/persistent/"+f.broker.Namespace+"/"+topic+"/subscriptions")
+				if !strings.Contains(body, strconv.Quote(want)) {
+					t.Errorf("the subscriptions of %s are %d %s, without %s", topic, status, body, want)
+				}
+			}
+			f.stop()
+		})
+	}
+}
+
 // TestIntegrationKillsOfFourProcesses kills each process in turn, in the midst of sagas, and starts it again: nothing is lost, and nothing is
 // done twice.
 func TestIntegrationKillsOfFourProcesses(t *testing.T) {

@@ -76,13 +76,16 @@ func (c Config) credentials() (auth.Provider, error) {
 	case c.OAuth2 == nil:
 		return nil, nil
 	}
-	if _, err := oauth2.NewClientCredentialsProviderFromKeyFile(c.OAuth2.KeyFile).GetClientCredentials(); err != nil { // else found with the first connection
+	key, err := oauth2.NewClientCredentialsProviderFromKeyFile(c.OAuth2.KeyFile).GetClientCredentials()
+	if err != nil { // else found with the first connection
 		return nil, fmt.Errorf("%w: OAuth2: %w", ErrConfig, err)
+	}
+	if key.ClientID == "" || key.ClientSecret == "" {
+		return nil, fmt.Errorf("%w: OAuth2.KeyFile holds no client_id or no client_secret", ErrConfig)
 	}
 	provider, err := auth.NewAuthenticationOAuth2WithParams(map[string]string{
 		auth.ConfigParamType:      auth.ConfigParamTypeClientCredentials,
 		auth.ConfigParamIssuerURL: c.OAuth2.Issuer,
-		auth.ConfigParamClientID:  c.OAuth2.ClientID,
 		auth.ConfigParamAudience:  c.OAuth2.Audience,
 		auth.ConfigParamKeyFile:   c.OAuth2.KeyFile,
 		auth.ConfigParamScope:     c.OAuth2.Scope,

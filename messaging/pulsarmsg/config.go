@@ -92,10 +92,8 @@ type TLS struct {
 type OAuth2 struct {
 	// Issuer is the URL of the authorization server. Required.
 	Issuer string
-	// KeyFile names the JSON file with the credentials, or is a "data:" URL that holds it. Required.
+	// KeyFile names the JSON file with the credentials, or is a "data:" URL that holds it: an object with client_id and client_secret. Required.
 	KeyFile string
-	// ClientID is used where the key file has none. Zero means the key file's.
-	ClientID string
 	// Audience is the broker's name at the authorization server. Zero means none.
 	Audience string
 	// Scope holds additional scopes, separated by spaces. Zero means none.

@@ -50,6 +50,7 @@ func TestConfigurationsAreChecked(t *testing.T) {
 		"TLS.TrustFile holds no certificate":  {URL: "pulsar+ssl://h", TLS: TLS{TrustFile: "config_test.go"}},
 		"TLS.CertFile and TLS.KeyFile: open":  {URL: "pulsar+ssl://h", TLS: TLS{CertFile: "/nowhere", KeyFile: "/nowhere"}},
 		"OAuth2: open /nowhere":               {URL: "pulsar://h", OAuth2: &OAuth2{Issuer: "http://h", KeyFile: "/nowhere"}},
+		"OAuth2.KeyFile holds no client_id":   {URL: "pulsar://h", OAuth2: &OAuth2{Issuer: "http://h", KeyFile: "data://{}"}},
 		"TokenFile holds no token: open /now": {URL: "pulsar://h", TokenFile: "/nowhere"},
 		"TokenFile holds no token: unexpecte": {URL: "pulsar://h", TokenFile: os.DevNull},
 		"MaxHeld is negative: leave it zero":  {URL: "pulsar://h", MaxHeld: -1, MaxPending: -1},
@@ -271,7 +272,7 @@ func wantBearer(t *testing.T, c Config, token string) {
 		t.Fatal(err)
 	}
 	if _, err := w.fetch(t.Context(), "t", "schema"); err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
 	if header := <-got; header != "Bearer "+token {
 		t.Errorf("the REST interface got %q", header)
@@ -287,7 +288,8 @@ func TestOAuth2(t *testing.T) {
 		json.NewEncoder(w).Encode(map[string]string{"issuer": issuer.URL, "token_endpoint": issuer.URL + "/token"})
 	})
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
-		if r.FormValue("client_secret") != "s3cret" || r.FormValue("audience") != "urn:broker" {
+		if r.FormValue("client_id") != "alpes" || r.FormValue("client_secret") != "s3cret" || r.FormValue("audience") != "urn:broker" ||
+			r.FormValue("scope") != "produce consume" {
 			http.Error(w, "no", http.StatusUnauthorized)
 			return
 		}
@@ -300,7 +302,7 @@ func TestOAuth2(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := plainListener(t)
-	c := Config{URL: "pulsar://" + l.Addr().String(), OAuth2: &OAuth2{Issuer: issuer.URL, KeyFile: key, Audience: "urn:broker"}}
+	c := Config{URL: "pulsar://" + l.Addr().String(), OAuth2: &OAuth2{Issuer: issuer.URL, KeyFile: key, Audience: "urn:broker", Scope: "produce consume"}}
 	if frame := connect(t, handshake(t, l), c); !strings.Contains(frame, "granted-token") {
 		t.Errorf("the broker got %q, without the token", frame)
 	}

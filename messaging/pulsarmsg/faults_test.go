@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alpespartners/alpespartners/internal/testenv"
 	"github.com/alpespartners/alpespartners/messaging"
@@ -167,32 +168,55 @@ func TestIntegrationTopicsAreUnloaded(t *testing.T) {
 func TestIntegrationConnectionsBreak(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	for name, fault := range map[string]func(*testing.T, *testenv.Proxy){
-		"reset": func(t *testing.T, p *testenv.Proxy) {
+	for name, fault := range map[string]func(*testing.T, *testenv.Proxy, *prometheus.Registry){
+		"reset": func(t *testing.T, p *testenv.Proxy, _ *prometheus.Registry) {
 			for range 3 {
 				lasting(100*time.Millisecond, p.Reset(t))
 				<-time.After(300 * time.Millisecond)
 			}
 		},
 		// In the middle of what the broker says. Not sooner: the client has a data race of its own where a connection ends just as a producer opens.
-		"torn": func(t *testing.T, p *testenv.Proxy) { lasting(time.Second, p.Tear(t, 1<<16)) },
-		"refused": func(t *testing.T, p *testenv.Proxy) {
+		"torn": func(t *testing.T, p *testenv.Proxy, _ *prometheus.Registry) { lasting(time.Second, p.Tear(t, 1<<16)) },
+		"refused": func(t *testing.T, p *testenv.Proxy, _ *prometheus.Registry) {
 			for range 2 {
 				p.Down()
 				lasting(300*time.Millisecond, func() { p.Up(t) })
 				<-time.After(300 * time.Millisecond)
 			}
 		},
-		"silent": func(t *testing.T, p *testenv.Proxy) { lasting(4*time.Second, p.Freeze(t)) }, // longer than it takes to notice
-		"slow":   func(t *testing.T, p *testenv.Proxy) { lasting(3*time.Second, p.Narrow(t, 40)) },
+		"silent": func(t *testing.T, p *testenv.Proxy, r *prometheus.Registry) {
+			heal := p.Freeze(t)
+			eventually(t, func() bool { return losses(t, r) >= 2 }) // before it heals, which ends the connections
+			heal()
+		},
+		"slow": func(t *testing.T, p *testenv.Proxy, _ *prometheus.Registry) { lasting(3*time.Second, p.Narrow(t, 40)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, p := behindProxy(t, s)
-			b := open(t, s.hardy(t))
-			newLoad(t, b, topicName(t), messaging.KeyShared, messaging.Exclusive).during(b, true, func() { fault(t, p) })
+			c, registry := s.hardy(t), prometheus.NewRegistry()
+			c.Metrics = registry
+			b := open(t, c)
+			newLoad(t, b, topicName(t), messaging.KeyShared, messaging.Exclusive).during(b, true, func() { fault(t, p, registry) })
 		})
 	}
+}
+
+// losses returns how many consumers were lost.
+func losses(t *testing.T, r *prometheus.Registry) (all int) {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "pulsarmsg_subscription_losses_total" {
+			for _, m := range f.GetMetric() {
+				all += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return all
 }
 
 // lasting heals after a time.
