@@ -189,9 +189,6 @@ func consumer(node string) string {
 func (a *auditor) readInbox() {
 	var who, key, outcome string
 	a.everywhere(func() {
-		if outcome == "-" {
-			return // MySQL: only claimed, it remembers nothing
-		}
 		escaped, rest, _ := strings.Cut(key, "/")
 		id, err := url.PathUnescape(escaped)
 		s := a.sagas[id]

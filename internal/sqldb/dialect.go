@@ -28,9 +28,9 @@ type Dialect struct {
 	ForUpdate string
 	// Delete begins a DELETE of the rows that [Dialect.Find] finds.
 	Delete string
-	// LockKeys returns a statement that holds keys, given the text of their parameters, until the end of the transaction, whether rows have
-	// them or not. Nil where the database has no such locks.
-	LockKeys func(marks string) string
+	// ByPrimaryKey follows the name of a table whose rows are found by its primary key and locked, where the database would read a small table whole, and wait for
+	// rows that nobody asked for. Empty where it is not needed.
+	ByPrimaryKey string
 	// Arrays says that parameters may be arrays, which unnest turns into rows.
 	Arrays bool
 	// OneWriter says that transactions of [DB.InTx] never run at the same time, not even those of two processes.
@@ -130,17 +130,14 @@ func postgresDialect() Dialect {
 		return ""
 	}
 	return Dialect{
-		Name:      "postgres",
-		Driver:    "pgx/v5",
-		BindStyle: sqlx.DOLLAR,
-		MaxVars:   65535,
-		Now:       "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-		ForUpdate: " FOR UPDATE",
-		Delete:    "DELETE FROM ",
-		Arrays:    true,
-		LockKeys: func(marks string) string {
-			return "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(k, 0) AS h FROM unnest(ARRAY[" + marks + "]::text[]) AS k ORDER BY h) AS s"
-		},
+		Name:       "postgres",
+		Driver:     "pgx/v5",
+		BindStyle:  sqlx.DOLLAR,
+		MaxVars:    65535,
+		Now:        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+		ForUpdate:  " FOR UPDATE",
+		Delete:     "DELETE FROM ",
+		Arrays:     true,
 		Upsert:     onConflict,
 		IsConflict: func(err error) bool { return code(err) == "23505" },
 		IsSerialization: func(err error) bool { // serialization failure, deadlock
@@ -167,13 +164,14 @@ func mysqlDialect() Dialect {
 	// VARBINARY tells texts apart that only differ in the spaces at their end; which collation does depends on the server.
 	const text = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return Dialect{
-		Name:      "mysql",
-		Driver:    "mysql",
-		BindStyle: sqlx.QUESTION,
-		MaxVars:   65535,
-		Now:       "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-		ForUpdate: " FOR UPDATE",
-		Delete:    "DELETE t FROM ",
+		Name:         "mysql",
+		Driver:       "mysql",
+		BindStyle:    sqlx.QUESTION,
+		MaxVars:      65535,
+		Now:          "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+		ForUpdate:    " FOR UPDATE",
+		Delete:       "DELETE t FROM ",
+		ByPrimaryKey: " FORCE INDEX (PRIMARY)",
 		find: func(table, index, column string, values []string) (string, []any, error) {
 			list, err := json.Marshal(values)
 			return "JSON_TABLE(?, '$[*]' COLUMNS (k VARCHAR(255) PATH '$')) AS v STRAIGHT_JOIN " + table + " AS t FORCE INDEX (" + index + ") ON t." + column + " = v.k",

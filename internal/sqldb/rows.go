@@ -98,7 +98,7 @@ func (d Dialect) Find(table, index, column string, values []string, extra int, f
 }
 
 // Lookup is how a query finds rows by the values of a column that is unique or nearly so: "SELECT … FROM " + From + "(SELECT * FROM table WHERE column " + Is +
-// " AND …" + End + ") AS t". Args come before all others.
+// " AND …" + End + ") AS t". Args come before all others. FOR UPDATE may follow End; rows are locked in the order of their values then, if they are sorted.
 type Lookup struct {
 	From, Is, End string
 	Args          []any
@@ -114,7 +114,7 @@ func (d Dialect) Each(values []string, extra int, fn func(Lookup) error) error {
 		return nil
 	}
 	return fn(Lookup{
-		From: "(SELECT DISTINCT value FROM unnest(?::text[]) AS v(value)) AS wanted CROSS JOIN LATERAL ", Is: "= wanted.value", End: " OFFSET 0", Args: []any{values},
+		From: "(SELECT DISTINCT value FROM unnest(?::text[]) AS v(value) ORDER BY value) AS wanted CROSS JOIN LATERAL ", Is: "= wanted.value", End: " OFFSET 0", Args: []any{values},
 	})
 }
 

@@ -129,8 +129,16 @@ func (s *Service) hold(held map[string]bool, u *unit) {
 	}
 }
 
-// attempt handles the units in one transaction and leaves each one's outcome in it. began says that the store could be read.
+// attempt handles the units in one transaction and leaves each one's outcome in it. began says that the store could be read. Who loses a race against a process that
+// got the same messages finds its entries the next time.
 func (s *Service) attempt(ctx context.Context, units []*unit) (began bool, err error) {
+	if began, err = s.once(ctx, units); errors.Is(err, ErrRace) {
+		began, err = s.once(ctx, units)
+	}
+	return began, err
+}
+
+func (s *Service) once(ctx context.Context, units []*unit) (began bool, err error) {
 	var w *work
 	err = s.config.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		w = &work{service: s, tx: tx, changed: map[string]struct{}{}}

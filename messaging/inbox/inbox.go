@@ -14,6 +14,8 @@ var (
 	ErrConfig = errors.New("inbox: bad configuration")
 	// ErrTx says that a transaction cannot go on: nothing of it will be committed.
 	ErrTx = errors.New("inbox: transaction failed")
+	// ErrRace says that a transaction put an entry which it had not found, and another was faster: nothing of it will be committed, and it may be tried again.
+	ErrRace = errors.New("inbox: another transaction put the entry first")
 	// ErrForgotten says that a message is so old that its entry may have been removed, and so is not handled: its effect may be there or not.
 	ErrForgotten = errors.New("inbox: older than what is remembered")
 	// ErrOutdated says that a command is of an instance that was removed and whose id another instance has now.
@@ -41,8 +43,9 @@ type Entry struct {
 // are committed together or not at all.
 type Tx interface {
 	// Entries returns those of the consumer's entries with the given keys that exist. It must see its own writes.
-	// Transactions that ask for one key of a consumer, whether it exists or not, take effect one after the other: the
-	// later one waits, or fails as a whole, but never decides by what the earlier one is about to change.
+	// Transactions that ask for one key of a consumer take effect one after the other if it exists, or if they put it: the
+	// later one waits, or fails as a whole, with [ErrRace] perhaps, but never decides by what the earlier one is about to change. What to do about a key that does not exist is
+	// only certain once it is put, therefore.
 	Entries(ctx context.Context, consumer string, keys []string) (map[string]Entry, error)
 	// Put inserts entries or replaces those with the same consumer and key.
 	Put(ctx context.Context, entries []Entry) error
@@ -64,7 +67,7 @@ type Store interface {
 
 // Forgetter is what a [Store] implements besides that can remove old entries; see [Config].Keep.
 type Forgetter interface {
-	// Forget removes up to limit of the consumer's entries that were handled last before the time, the oldest first, and returns how many, with
-	// what the store keeps only to hold keys: less than the limit says that nothing is left. In the same transaction it moves the consumer's horizon to the time, unless there was nothing to remove or the horizon is later.
+	// Forget removes up to limit of the consumer's entries that were handled last before the time, the oldest first, and returns how many:
+	// less than the limit says that nothing is left. In the same transaction it moves the consumer's horizon to the time, unless there was nothing to remove or the horizon is later.
 	Forget(ctx context.Context, consumer string, before time.Time, limit int) (int, error)
 }

@@ -431,6 +431,28 @@ func TestAFailedTransactionIsTriedMessageByMessage(t *testing.T) {
 	}
 }
 
+// TestALostRaceIsTriedAgain: the winner has committed the same, which the loser finds.
+func TestALostRaceIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	begun := 0
+	s := newStage(t, func(c *Config) {
+		c.Store = flaky{c.Store.(*Memory), func(_ context.Context, run func() error) error {
+			begun++
+			err := run()
+			if begun == 1 && err == nil {
+				return fmt.Errorf("put: %w", ErrRace)
+			}
+			return err
+		}}
+	})
+	other := s.message(book{"b"}, messaging.Correlation{Saga: "b", Node: "n", Direction: messaging.Do})
+	s.mustDeliver(s.book(0), other)
+	s.wantEffects(2, 0)
+	if n := len(s.replies()); n != 2 || begun != 2 {
+		t.Errorf("%d replies after %d transactions, want 2 and 2", n, begun)
+	}
+}
+
 // doomed is a transaction that a message of one saga dooms.
 type doomed struct{ Tx }
 

@@ -34,10 +34,14 @@ func RunInbox(t *testing.T, newStore func(t *testing.T) inbox.Store) {
 		{"ASavepointReturnsItsFunctionsError", inboxSavepointError},
 		{"SavepointsNest", inboxNested},
 		{"TransactionsThatAskForOneKeyTakeEffectOneAfterTheOther", inboxSerial},
+		{"WhoWaitedForAnEntrySeesWhatWasPutBesideIt", inboxBeside},
+		{"OfTwoThatPutAMissingEntryOneDecidesAfterTheOther", inboxMissing},
+		{"AMissingEntryIsMissingAgainAfterAFailedSavepoint", inboxUndone},
 		{"ThousandsOfEntriesGoInAndOutAtOnce", inboxMany},
 		{"ForgetTakesTheOldestOfItsConsumerADoBeforeItsUndo", forgetOldest},
 		{"ForgetMovesTheHorizonWithWhatItTakesAndNeverBack", forgetHorizon},
 		{"AnEntryThatIsHandledAgainIsYoung", forgetRenewed},
+		{"AnEntryThatIsHandledWhileItIsForgottenIsKept", forgetRaced},
 		{"ForgetWithACancelledContextLeavesAll", forgetCancelled},
 	} {
 		t.Run(c.promise, func(t *testing.T) {

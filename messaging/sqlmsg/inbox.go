@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -20,7 +19,13 @@ type storeTx struct {
 	store *Store
 	ext   sqlx.ExtContext
 	depth int // savepoints that are open
+
+	missing  map[rowKey]struct{} // keys that were asked for and not found, where nothing holds them
+	inserted []rowKey            // those of them that were put since
 }
+
+// rowKey is the primary key of an inbox row.
+type rowKey struct{ consumer, key string }
 
 type entryRow struct {
 	Key          string `db:"entry_key"`
@@ -48,21 +53,43 @@ func (r entryRow) entry(consumer string) (inbox.Entry, error) {
 	return e, err
 }
 
-// Entries implements [inbox.Tx].
+// Entries implements [inbox.Tx]. Where transactions run at the same time, one holds the rows that it finds, and of a key that it does not find the insertion
+// fails if another was faster; see [storeTx.Put].
 func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (map[string]inbox.Entry, error) {
-	found := make(map[string]inbox.Entry, len(keys))
 	asked := make(map[string]string, len(keys)) // as it is stored → as it was asked for
 	for _, key := range keys {
 		asked[bounded(key)] = key
 	}
-	keys = slices.Collect(maps.Keys(asked))
-	if err := t.claim(ctx, consumer, keys); err != nil {
-		return nil, fmt.Errorf("sqlmsg: claim inbox keys: %w", err)
+	stored := slices.Sorted(maps.Keys(asked)) // transactions that lock rows in one order do not wait for each other
+	d := t.store.dialect
+	if d.OneWriter {
+		return t.read(ctx, consumer, stored, asked, "")
 	}
-	err := t.store.dialect.Each(keys, 1, func(by sqldb.Lookup) error {
+	found, err := t.read(ctx, consumer, stored, asked, d.ForUpdate)
+	if err == nil && len(found) > 0 { // whoever held one of the rows may have put another meanwhile
+		found, err = t.read(ctx, consumer, stored, asked, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.missing == nil {
+		t.missing = make(map[rowKey]struct{}, len(stored)-len(found))
+	}
+	for _, key := range stored {
+		if _, ok := found[asked[key]]; !ok {
+			t.missing[rowKey{consumer, key}] = struct{}{}
+		}
+	}
+	return found, nil
+}
+
+// read finds entries by their stored keys.
+func (t *storeTx) read(ctx context.Context, consumer string, stored []string, asked map[string]string, lock string) (map[string]inbox.Entry, error) {
+	found := make(map[string]inbox.Entry)
+	err := t.store.dialect.Each(stored, 1, func(by sqldb.Lookup) error {
 		var rows []entryRow
 		query := t.store.query(`SELECT entry_key, epoch, outcome, saga_started, reply_id, reply_topic, reply_key, reply_type, reply_headers, reply_payload
-			FROM ` + by.From + `(SELECT * FROM {inbox} WHERE entry_key ` + by.Is + ` AND consumer = ? AND outcome <> '` + claimed + `'` + by.End + `) AS e`)
+			FROM ` + by.From + `(SELECT * FROM {inbox}` + t.store.dialect.ByPrimaryKey + ` WHERE entry_key ` + by.Is + ` AND consumer = ?` + by.End + lock + `) AS e`)
 		if err := sqlx.SelectContext(ctx, t.ext, &rows, query, append(by.Args, consumer)...); err != nil {
 			return err
 		}
@@ -82,42 +109,12 @@ func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (
 	return found, nil
 }
 
-// claimed is the outcome of a row that only holds its key for the transaction that made it. One that stays, as nothing was put
-// in its place, stands for no entry, and is forgotten like one.
-const claimed = "-"
-
-// claim makes transactions that ask for the same keys take effect one after the other. Where the database cannot lock a key
-// that no row has, a row is made; in the order of the keys, so that two transactions do not wait for each other.
-func (t *storeTx) claim(ctx context.Context, consumer string, keys []string) error {
-	d := t.store.dialect
-	if d.OneWriter || len(keys) == 0 {
-		return nil
-	}
-	if d.LockKeys != nil {
-		names := make([]string, len(keys))
-		for i, key := range keys {
-			names[i] = t.store.prefix + consumer + "/" + key
-		}
-		return d.In(names, 0, func(in string, args []any) error {
-			_, err := t.ext.ExecContext(ctx, sqlx.Rebind(d.BindStyle, d.LockKeys(strings.Trim(in, "()"))), args...)
-			return err
-		})
-	}
-	columns := []string{"consumer", "entry_key", "epoch", "outcome",
-		"reply_id", "reply_topic", "reply_key", "reply_type", "reply_headers", "reply_payload"}
-	rows := make([][]any, 0, len(keys))
-	for _, key := range slices.Sorted(slices.Values(keys)) {
-		rows = append(rows, []any{consumer, key, 0, claimed, "", "", "", "", "", []byte{}})
-	}
-	return d.Rows(ctx, t.ext, sqldb.Insert{
-		Table: t.store.prefix + "inbox", Columns: columns, Computed: map[string]string{"handled_at": d.Now}, Suffix: d.Upsert(columns[:2], nil),
-	}, rows)
-}
-
-// Put implements [inbox.Tx].
+// Put implements [inbox.Tx]. An entry that was asked for and not found is inserted, which fails if another transaction has put it meanwhile: what was decided
+// without it does not count. All others replace what there is.
 func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
-	rows := make([][]any, 0, len(entries))
-	at := make(map[[2]string]int, len(entries))
+	var insert, replace [][]any
+	var inserted []rowKey
+	at := make(map[rowKey][]any, len(entries))
 	for _, e := range entries {
 		headers, err := encodeHeaders(e.Reply.Headers)
 		if err != nil {
@@ -127,26 +124,46 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		if !e.Started.IsZero() {
 			started = e.Started.UnixMicro()
 		}
-		row := []any{e.Consumer, bounded(e.Key), e.Epoch, string(e.Outcome), started,
+		key := rowKey{e.Consumer, bounded(e.Key)}
+		row := []any{key.consumer, key.key, e.Epoch, string(e.Outcome), started,
 			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
 		// One statement must not name a row twice: the last one wins.
-		if i, twice := at[[2]string{e.Consumer, e.Key}]; twice {
-			rows[i] = row
+		if earlier, twice := at[key]; twice {
+			copy(earlier, row)
 			continue
 		}
-		at[[2]string{e.Consumer, e.Key}] = len(rows)
-		rows = append(rows, row)
+		at[key] = row
+		if _, missing := t.missing[key]; missing {
+			insert, inserted = append(insert, row), append(inserted, key)
+		} else {
+			replace = append(replace, row)
+		}
 	}
+	d := t.store.dialect
 	columns := []string{"consumer", "entry_key", "epoch", "outcome", "saga_started",
 		"reply_id", "reply_topic", "reply_key", "reply_type", "reply_headers", "reply_payload"}
-	err := t.store.dialect.Rows(ctx, t.ext, sqldb.Insert{
-		Table:    t.store.prefix + "inbox",
-		Columns:  columns,
-		Computed: map[string]string{"handled_at": t.store.dialect.Now},
-		Suffix:   t.store.dialect.Upsert(columns[:2], append(columns[2:len(columns):len(columns)], "handled_at")),
-	}, rows)
-	if err != nil {
+	into := sqldb.Insert{Table: t.store.prefix + "inbox", Columns: columns, Computed: map[string]string{"handled_at": d.Now}}
+	if err := d.Rows(ctx, t.ext, into, insert); err != nil {
+		if d.IsConflict(err) {
+			return fmt.Errorf("sqlmsg: write the inbox: %w: %w", inbox.ErrRace, err)
+		}
 		return fmt.Errorf("sqlmsg: write the inbox: %w", err)
 	}
+	into.Suffix = d.Upsert(columns[:2], append(columns[2:len(columns):len(columns)], "handled_at"))
+	if err := d.Rows(ctx, t.ext, into, replace); err != nil {
+		return fmt.Errorf("sqlmsg: write the inbox: %w", err)
+	}
+	for _, key := range inserted {
+		delete(t.missing, key)
+	}
+	t.inserted = append(t.inserted, inserted...)
 	return nil
+}
+
+// forget takes back that entries were put, from the n-th on: their savepoint was rolled back.
+func (t *storeTx) forget(n int) {
+	for _, key := range t.inserted[n:] {
+		t.missing[key] = struct{}{}
+	}
+	t.inserted = t.inserted[:n]
 }

@@ -18,6 +18,7 @@ func (t *storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context) er
 	outer := t.ext
 	point := &savepoint{ExtContext: outer, name: "sqlmsg_" + strconv.Itoa(t.depth)}
 	t.ext = point
+	inserted := len(t.inserted)
 	defer func() {
 		t.depth--
 		t.ext = outer
@@ -29,6 +30,7 @@ func (t *storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context) er
 	case !point.set:
 		return err
 	case err != nil:
+		t.forget(inserted)
 		if rollback := point.end(ctx, "ROLLBACK TO SAVEPOINT ", "RELEASE SAVEPOINT "); rollback != nil {
 			// Of fn's error only the text: a refusal, say, would decide what becomes of the message, which is to come again.
 			return fmt.Errorf("%w: rollback to savepoint: %w, after: %v", inbox.ErrTx, rollback, err) //nolint:errorlint // see above
