@@ -282,6 +282,53 @@ func TestIntegrationWaiting(t *testing.T) {
 	})
 }
 
+// TestIntegrationHeldSagas has a transaction start some sagas and stay open, while clients try to start the same ones, over and over: the others go on.
+func TestIntegrationHeldSagas(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, w *world) {
+		n := w.begin(w.site)
+		held := []string{number(99_991), number(99_992), number(99_993), number(99_994)}
+		begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- w.db.InTx(context.Background(), func(ctx context.Context, tx sqlx.ExtContext) (err error) {
+				for _, number := range held {
+					err = errors.Join(err, n.takeWithin(ctx, tx, number))
+				}
+				close(begun)
+				<-end
+				return err
+			})
+		}()
+		<-begun
+		var clients sync.WaitGroup
+		for _, number := range held {
+			clients.Go(func() { w.takes(number, n) })
+		}
+		while(500 * time.Millisecond)
+		began := time.Now()
+		var worst time.Duration
+		for i := range 100 {
+			one := time.Now()
+			w.takes(number(i), n)
+			worst = max(worst, time.Since(one))
+		}
+		t.Logf("with %d sagas held and wanted, 100 others were started in %s, the slowest in %s", len(held), time.Since(began).Round(time.Millisecond), worst.Round(time.Millisecond))
+		if n := w.count("SELECT count(*) FROM {sagas}"); n != 100 {
+			t.Errorf("%d sagas were started", n)
+		}
+		close(end)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		clients.Wait()
+		orders := held
+		for i := range 100 {
+			orders = append(orders, number(i))
+		}
+		w.audit(orders...)
+	})
+}
+
 // exhaust takes every connection of the pool that is to be had.
 func exhaust(t *testing.T, db *sqldb.DB) (release func()) {
 	t.Helper()

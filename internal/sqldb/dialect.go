@@ -3,6 +3,7 @@ package sqldb
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -140,8 +141,8 @@ func postgresDialect() Dialect {
 		Arrays:     true,
 		Upsert:     onConflict,
 		IsConflict: func(err error) bool { return code(err) == "23505" },
-		IsSerialization: func(err error) bool { // serialization failure, deadlock
-			return code(err) == "40001" || code(err) == "40P01"
+		IsSerialization: func(err error) bool { // serialization failure, deadlock, lock wait time-out
+			return slices.Contains([]string{"40001", "40P01", "55P03"}, code(err))
 		},
 		migrations: goose.DialectPostgres,
 		words: map[string]string{

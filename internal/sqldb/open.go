@@ -54,6 +54,9 @@ type options struct {
 	lease  time.Duration
 }
 
+// lockWait is how long a statement waits for what another transaction holds, before it fails and the transaction may be tried again.
+const lockWait = 5 * time.Second
+
 // defaultLease is that of [Lease].
 const defaultLease = 30 * time.Second
 
@@ -162,6 +165,7 @@ func postgresDSN(lease time.Duration) func(*url.URL) (string, error) {
 		if !query.Has("plan_cache_mode") { // planning a commit costs more than executing it
 			query.Set("plan_cache_mode", "force_generic_plan")
 		}
+		query.Set("lock_timeout", strconv.FormatInt(lockWait.Milliseconds(), 10))
 		query.Set("idle_in_transaction_session_timeout", strconv.FormatInt(max(1, lease.Milliseconds()), 10))
 		c := *u
 		c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
@@ -187,9 +191,10 @@ func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, err
 	c.Passwd, _ = u.User.Password()
 	c.ClientFoundRows, c.InterpolateParams = true, true
 	c.Params = map[string]string{
-		isolation:      "'READ-COMMITTED'",
-		"sql_mode":     "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-		"wait_timeout": strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
+		isolation:                  "'READ-COMMITTED'",
+		"innodb_lock_wait_timeout": strconv.Itoa(int(lockWait.Seconds())),
+		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+		"wait_timeout":             strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
 	}
 	for name, values := range u.Query() {
 		if name != "tls" {

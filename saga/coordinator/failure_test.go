@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,6 +97,60 @@ func TestAFailingInstanceStopsNoOther(t *testing.T) {
 		if n := refused.Load(); n > 2000 {
 			t.Errorf("the store was asked %d times", n)
 		}
+	})
+}
+
+// TestHeldInstancesStopNoOther has somebody's transactions hold instances in the store, more than there are commits at the same time.
+func TestHeldInstancesStopNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.participants()
+		released := make(chan struct{})
+		held := func(change coordinator.Change) bool { return strings.HasPrefix(change.State.Key, "h") }
+		c, _ := w.coordinator(coordinator.Config{Store: &hookedStore{Store: w.store, commit: func(changes []coordinator.Change) error {
+			if slices.ContainsFunc(changes, held) {
+				select {
+				case <-released:
+				case <-time.After(5 * time.Second): // as long as a store waits
+					return errStore
+				}
+			}
+			return nil
+		}}})
+		answers := make(chan error, 100)
+		start := func(key string) {
+			go func() {
+				_, err := coordinator.Start(t.Context(), c, w.def, trip{ID: key}, coordinator.Key(key))
+				answers <- err
+			}()
+		}
+		for i := range 4 {
+			start(fmt.Sprint("h", i))
+			time.Sleep(200 * time.Millisecond)
+		}
+		began := time.Now()
+		for i := range 20 {
+			id := w.start(c, trip{ID: fmt.Sprint("t", i), Broke: i%2 == 0})
+			w.ends(c, id, map[bool]saga.Status{true: saga.Compensated, false: saga.Completed}[i%2 == 0])
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the others took %s", took)
+		}
+		for range 4 {
+			if err := <-answers; !errors.Is(err, errStore) {
+				t.Errorf("a start of what is held: %v", err)
+			}
+		}
+		start("h0")
+		start("x") // in one batch with it, or not
+		time.Sleep(time.Second)
+		close(released)
+		if err := errors.Join(<-answers, <-answers); err != nil {
+			t.Error(err)
+		}
+		w.ends(c, coordinator.IDOf("trip", "h0"), saga.Completed)
+		w.ends(c, coordinator.IDOf("trip", "x"), saga.Completed)
 	})
 }
 

@@ -31,18 +31,18 @@ func (c *Coordinator) loop(ctx context.Context, pauses []Pause) {
 	// Look at once: an earlier run may have left something due.
 	l := &loop{
 		c: c, wake: now, adopt: now.Add(c.cfg.Recheck), unusable: map[string]bool{},
-		flying: map[saga.ID]struct{}{}, landed: make(chan *flight, maxFlights),
+		flying: map[saga.ID]struct{}{}, aloft: map[*flight]struct{}{}, landed: make(chan *flight, maxAloft),
 	}
 	l.pausing.all = pauses
 	work := context.WithoutCancel(ctx) // what was taken is finished
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(l.sleep())
-		requests, due := c.requests, timer.C
-		if l.flights == maxFlights { // what comes meanwhile makes the next batch larger
-			requests, due = nil, nil
+		requests, sleep := c.requests, l.sleep()
+		if rest, full := l.full(); full { // what comes meanwhile makes the next batch larger
+			requests, sleep = nil, rest
 		}
+		timer.Reset(sleep)
 		select {
 		case <-ctx.Done():
 			l.landAll(work)
@@ -52,9 +52,9 @@ func (c *Coordinator) loop(ctx context.Context, pauses []Pause) {
 			l.land(work, f)
 		case requests := <-requests:
 			l.take(requests)
-		case <-due:
+		case <-timer.C:
 		}
-		if l.flights == maxFlights {
+		if _, full := l.full(); full {
 			continue
 		}
 		l.gather()
@@ -89,8 +89,8 @@ type loop struct {
 	failures int
 	pausing  pausing
 
-	// flights counts the batches that are being committed, flying are their instances, and waiting are requests for these.
-	flights int
+	// aloft are the batches that are being committed, flying are their instances, and waiting are requests for these.
+	aloft   map[*flight]struct{}
 	flying  map[saga.ID]struct{}
 	waiting []*request
 	landed  chan *flight

@@ -27,7 +27,10 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 	var err error
 	first, again := once(changes)
 	if s.dialect.Arrays && s.tx == nil && len(again) == 0 && !slices.ContainsFunc(changes, hasMore) {
-		conflicts, err = s.inOneStatement(ctx, s.db.Writer(), first)
+		err = s.raced(ctx, func() error {
+			conflicts, err = s.inOneStatement(ctx, s.db.Writer(), first)
+			return err
+		})
 	} else {
 		err = s.inTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
 			conflicts, err = (&batch{Store: s, tx: tx}).commit(ctx, changes)

@@ -99,7 +99,7 @@ const (
 	// maxRaces bounds how often a transaction is tried that others get ahead of.
 	maxRaces = 5
 	// maxRacing bounds for how long: a lock that was waited for in vain is not waited for again.
-	maxRacing = 5 * time.Second
+	maxRacing = 4 * time.Second
 )
 
 // inTx runs fn in a transaction of its own, anew if another transaction got ahead of it, or in the caller's.
@@ -107,9 +107,14 @@ func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx sqlx.E
 	if s.tx != nil {
 		return fn(ctx, s.tx)
 	}
+	return s.raced(ctx, func() error { return s.db.InTx(ctx, fn) })
+}
+
+// raced runs a transaction, anew if another one got ahead of it.
+func (s *Store) raced(ctx context.Context, transact func() error) (err error) {
 	began := time.Now()
 	for range maxRaces {
-		err = s.db.InTx(ctx, fn)
+		err = transact()
 		if !s.lostRace(err) || ctx.Err() != nil || time.Since(began) > maxRacing {
 			return err
 		}
