@@ -55,18 +55,20 @@ type (
 	undelivered struct{}
 )
 
+// takeOrder sends a command again that was lost with the memory of a stopped process, where the broker is, before a test takes that for a lock's doing.
 func takeOrder() *saga.Definition[order] {
+	const timeout, attempts = 10 * time.Second, 15
 	return saga.MustDefine("order",
 		saga.Step("reserve",
 			saga.Do(func(o order) reserve { return reserve{o.ID} }), saga.On(func(*order, reserved) {}),
-			saga.Undo(func(o order) putBack { return putBack{o.ID} })),
+			saga.Undo(func(o order) putBack { return putBack{o.ID} })).Timeout(timeout).Attempts(attempts),
 		saga.Sleep("nap", func(o order) time.Duration { return o.Nap }),
 		saga.Step("charge",
 			saga.Do(func(o order) charge { return charge{o.ID} }), saga.On(func(*order, charged) {}),
-			saga.Undo(func(o order) refund { return refund{o.ID} })),
+			saga.Undo(func(o order) refund { return refund{o.ID} })).Timeout(timeout).Attempts(attempts),
 		saga.Step("ship",
 			saga.Do(func(o order) ship { return ship{o.ID, o.Refused} }), saga.On(func(*order, shipped) {}),
-			saga.OnFailure(func(*order, undelivered) {})).Pivot())
+			saga.OnFailure(func(*order, undelivered) {})).Pivot().Timeout(timeout).Attempts(attempts))
 }
 
 // site is where nodes run.

@@ -11,8 +11,8 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// ErrPrefix says that a table prefix holds something else than lower-case letters, digits and underscores.
-var ErrPrefix = errors.New("sqldb: bad table prefix")
+// ErrPrefix says that a table prefix holds something else than lower-case letters, digits and underscores, or begins with a digit.
+var ErrPrefix = errors.New("sqldb: bad table prefix: use lower-case letters, digits and underscores, no digit first")
 
 // Migrations is a package's schema.
 type Migrations struct {
@@ -27,7 +27,7 @@ type Migrations struct {
 
 // ValidPrefix returns [ErrPrefix] for a prefix that may not stand in a statement's text.
 func ValidPrefix(prefix string) error {
-	if strings.Trim(prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(prefix) > 32 {
+	if strings.Trim(prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(prefix) > 32 || prefix != "" && prefix[0] <= '9' {
 		return fmt.Errorf("%w: %q", ErrPrefix, prefix)
 	}
 	return nil

@@ -40,7 +40,7 @@ func Open(ctx context.Context, url string, options ...Option) (*DB, error) {
 
 // Config says how a store's tables are named.
 type Config struct {
-	// TablePrefix begins the tables' names: lower-case letters, digits and underscores. Services that share a
+	// TablePrefix begins the tables' names: lower-case letters, digits and underscores, no digit first. Services that share a
 	// database may share the tables too, since entries are told apart by their consumer. Zero means none.
 	TablePrefix string
 }

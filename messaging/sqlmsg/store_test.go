@@ -93,8 +93,26 @@ func TestStoresWithDifferentPrefixesAreApart(t *testing.T) {
 	if rows, err := other.Pending(t.Context(), 0, 10); err != nil || len(rows) != 0 {
 		t.Errorf("the other store has %d messages pending, %v", len(rows), err)
 	}
-	if _, err := sqlmsg.NewStore(db, sqlmsg.Config{TablePrefix: "x; DROP TABLE"}); err == nil {
-		t.Error("a prefix with SQL in it was taken")
+	if err := one.DeadLetter(t.Context(), messaging.DeadLetter{Message: messaging.Message{ID: "1", Topic: "topic"}, Subscription: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	if letters, err := other.DeadLetters(t.Context(), 0, 10); err != nil || len(letters) != 0 {
+		t.Errorf("the other store has %d dead letters, %v", len(letters), err)
+	}
+	letters, err := one.DeadLetters(t.Context(), 0, 10)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%d dead letters, %v", len(letters), err)
+	}
+	if err := one.RemoveDeadLetter(t.Context(), letters[0].Number); err != nil {
+		t.Error(err)
+	}
+	if letters, err = one.DeadLetters(t.Context(), 0, 10); err != nil || len(letters) != 0 {
+		t.Errorf("%d dead letters are left, %v", len(letters), err)
+	}
+	for _, prefix := range []string{"x; DROP TABLE", "2024_"} {
+		if _, err := sqlmsg.NewStore(db, sqlmsg.Config{TablePrefix: prefix}); err == nil {
+			t.Errorf("the prefix %q was taken", prefix)
+		}
 	}
 }
 

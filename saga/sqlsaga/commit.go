@@ -37,10 +37,14 @@ func (s *Store) Commit(ctx context.Context, changes []coordinator.Change) ([]sag
 			return err
 		})
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return conflicts, nil
+	case s.tx != nil && s.lostRace(err): // the caller is to try its transaction again
+		return nil, fmt.Errorf("sqlsaga: commit: %w: %w", saga.ErrConflict, err)
+	default:
 		return nil, fmt.Errorf("sqlsaga: commit: %w", err)
 	}
-	return conflicts, nil
 }
 
 // once divides the changes into the first one of each instance and the others, of which there are none as a rule.
@@ -84,7 +88,10 @@ func (b *batch) commit(ctx context.Context, changes []coordinator.Change) (stale
 		if err != nil {
 			return nil, err
 		}
-		return slices.Concat(stale, late), errors.Join(b.write(ctx, fresh), b.more(ctx, fresh))
+		if err := b.write(ctx, fresh); err != nil {
+			return nil, err
+		}
+		return slices.Concat(stale, late), b.more(ctx, fresh)
 	}
 	for written := map[saga.ID]bool{}; len(changes) > 0; {
 		first, again := once(changes)
@@ -163,11 +170,13 @@ func (b *batch) write(ctx context.Context, changes []coordinator.Change) error {
 		lines = append(lines, logRows(c)...)
 		messages = append(messages, c.Outbox...)
 	}
-	return errors.Join(
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "sagas", Columns: sagaColumns()}, creates),
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_log", Columns: logColumns()}, lines),
-		b.append(ctx, messages),
-	)
+	if err := b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "sagas", Columns: sagaColumns()}, creates); err != nil {
+		return err
+	}
+	if err := b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_log", Columns: logColumns()}, lines); err != nil {
+		return err
+	}
+	return b.append(ctx, messages)
 }
 
 // sagaColumns are the columns of a new instance.
@@ -213,17 +222,23 @@ func (b *batch) more(ctx context.Context, changes []coordinator.Change) error {
 		}
 		actions = append(actions, auditRows(c)...)
 	}
-	return errors.Join(
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{
-			Table: b.prefix + "saga_items", Columns: []string{"saga_id", "item", "seq", "nodes", "data", "wake_at"},
-			Suffix: b.dialect.Upsert([]string{"saga_id", "item"}, []string{"nodes", "data", "wake_at"}),
-		}, items),
-		b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_audit", Columns: []string{
-			"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
-		}}, actions),
-		b.quiet(ctx, ended),
-		b.expect(ctx, changes),
-	)
+	err := b.dialect.Rows(ctx, b.tx, sqldb.Insert{
+		Table: b.prefix + "saga_items", Columns: []string{"saga_id", "item", "seq", "nodes", "data", "wake_at"},
+		Suffix: b.dialect.Upsert([]string{"saga_id", "item"}, []string{"nodes", "data", "wake_at"}),
+	}, items)
+	if err != nil {
+		return err
+	}
+	err = b.dialect.Rows(ctx, b.tx, sqldb.Insert{Table: b.prefix + "saga_audit", Columns: []string{
+		"saga_id", "action_id", "version", "at", "action", "node", "seen_version", "by_whom", "why", "before_it", "after_it",
+	}}, actions)
+	if err != nil {
+		return err
+	}
+	if err := b.quiet(ctx, ended); err != nil {
+		return err
+	}
+	return b.expect(ctx, changes)
 }
 
 // quiet takes back the wake-up times of the items of instances that ended, as those that an operator forced have: Due

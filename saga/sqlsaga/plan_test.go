@@ -15,6 +15,7 @@ import (
 	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
+	"github.com/alpespartners/alpespartners/saga/sqlsaga"
 )
 
 // explainer is a transaction that keeps how the database would find the rows of each statement.
@@ -114,6 +115,11 @@ func scansAll(step string) bool {
 func TestItemsOfAnEndedSagaWakeNoMore(t *testing.T) {
 	t.Parallel()
 	_, store := open(t, "sqlite::memory:")
+	itemsOfAnEndedSaga(t, store)
+}
+
+func itemsOfAnEndedSaga(t *testing.T, store *sqlsaga.Store) {
+	t.Helper()
 	state := newState("a")
 	state.Items = map[string]saga.Record{
 		"rooms[0]": {Key: "rooms[0]", Data: []byte("0"), Nodes: []saga.NodeState{{}}, Wake: time.Unix(5, 0).UTC()},

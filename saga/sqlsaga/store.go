@@ -30,7 +30,7 @@ var ErrConfig = errors.New("sqlsaga: bad configuration")
 type Config struct {
 	// Outbox takes the messages of a commit, in the same database. Required.
 	Outbox *sqlmsg.Store
-	// TablePrefix begins the tables' names: lower-case letters, digits and underscores. Zero means none.
+	// TablePrefix begins the tables' names: lower-case letters, digits and underscores, no digit first. Zero means none.
 	TablePrefix string
 }
 

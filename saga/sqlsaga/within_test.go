@@ -17,13 +17,16 @@ import (
 // A view writes what its caller's transaction commits, outbox rows too, and nothing else.
 func TestWithinJoinsTheCallersTransaction(t *testing.T) {
 	t.Parallel()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "sagas.db")
-	messages, store := open(t, url)
-	db, err := sqlmsg.Open(t.Context(), url)
+	db, messages, store, err := openPrefixed(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "sagas.db"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
+	withinJoins(t, db, messages, store)
+}
+
+func withinJoins(t *testing.T, db *sqlmsg.DB, messages *sqlmsg.Store, store *sqlsaga.Store) {
+	t.Helper()
 	failed := errors.New("on purpose")
 	for _, end := range []error{failed, nil} {
 		err := db.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
