@@ -190,6 +190,7 @@ func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, err
 	c.User = u.User.Username()
 	c.Passwd, _ = u.User.Password()
 	c.ClientFoundRows, c.InterpolateParams = true, true
+	c.MaxAllowedPacket = 0 // the server's: what is larger in whole goes to it in parts
 	c.Params = map[string]string{
 		isolation:                  "'READ-COMMITTED'",
 		"innodb_lock_wait_timeout": strconv.Itoa(int(lockWait.Seconds())),
