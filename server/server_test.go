@@ -219,9 +219,15 @@ func TestWrongSettings(t *testing.T) {
 		"unknown flag":      {args: []string{"--dta", "x"}, want: []string{"--dta"}},
 		"unknown command":   {args: []string{"srve"}, want: []string{"srve"}},
 		"no settings file":  {args: []string{"--config", "none.json"}, want: []string{"none.json"}},
-		"no JSON":           {file: "data: x", want: []string{"settings file", "JSON object"}},
-		"unknown setting":   {file: `{"dta": "x"}`, want: []string{"settings file", `"dta"`, "--help"}},
-		"wrong type":        {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", "many"}},
+		"no JSON":           {file: "data: x", want: []string{"settings file", settingsFile, "JSON object"}},
+		"no object":         {file: `["data"]`, want: []string{"settings file", settingsFile, "JSON object"}},
+		"cut off":           {file: `{"data": "x"`, want: []string{"settings file", settingsFile, "JSON object"}},
+		"text after it":     {file: `{"data": "x"} {}`, want: []string{"settings file", settingsFile, "JSON object", "follows"}},
+		"setting twice":     {file: `{"data": "x", "data": "y"}`, want: []string{"settings file", settingsFile, `"data"`, "twice"}},
+		"null":              {file: `{"data": null}`, want: []string{"settings file", settingsFile, `"data"`, "null", "leave it out"}},
+		"object":            {file: `{"data": {"x": 1}}`, want: []string{"settings file", settingsFile, `"data"`, "object", "texts"}},
+		"unknown setting":   {file: `{"dta": "x"}`, want: []string{"settings file", settingsFile, `"dta"`, "--help"}},
+		"wrong type":        {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", settingsFile, "many"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
