@@ -58,7 +58,7 @@ type brokerFlags struct {
 	Broker      string `help:"Where messages travel: memory, in this process; or the address of a Pulsar, pulsar://HOST:6650. Default: memory, or what --broker-host says." placeholder:"URL" env:"ALPES_BROKER"`
 	BrokerHost  string `help:"Host of a Pulsar on its usual ports, 6650 and 8080; what the original's services are told." placeholder:"HOST" env:"BROKER_HOST"`
 	BrokerAdmin string `help:"Address of Pulsar's REST interface, from which the schemas of other services are read. Default: port 8080 of the broker's host." placeholder:"URL" env:"ALPES_BROKER_ADMIN"`
-	Namespace   string `help:"Where Pulsar has the topics. Default: public/default." placeholder:"TENANT/NAME" env:"ALPES_NAMESPACE"`
+	Namespace   string `help:"Where Pulsar has the topics; it has to exist. Default: public/default." placeholder:"TENANT/NAME" env:"ALPES_NAMESPACE"`
 }
 
 // address returns the broker's, given what was on the command line: a flag prevails over the variable of the other.
