@@ -4,7 +4,7 @@ GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 .PHONY: help setup run demo check test lint fuzz bench bench-pulsar gobench cover pulsar pulsar-stop
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Download the modules and the linter
 	go mod download

@@ -18,12 +18,15 @@
 //     that makes repeated and overtaken commands harmless
 //   - [outbox]: the relay that publishes what was committed
 //   - [sqlmsg]: inbox, outbox and dead letters on SQL
+//   - [pulsarmsg]: the driver for Apache Pulsar
 //   - [memmsg]: a broker inside the process
 //   - [avromsg]: Avro schemas
+//   - [otelmsg]: OpenTelemetry's spans over any broker
 //
-// # Test
+// # Test and look
 //
-//   - [sagatest] and [messagingtest]: one suite for each interface, for your own drivers too
+//   - [sagatest] and [messagingtest]: one suite for each interface, for your own drivers too; Explore, the simulator for your definitions
+//   - [picture]: diagrams of definitions and instances, and an instance's timeline
 //
 // # See it whole
 //
@@ -41,11 +44,14 @@
 // [memsaga]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/memsaga
 // [sqlsaga]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/sqlsaga
 // [sagatest]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/sagatest
+// [picture]: https://pkg.go.dev/github.com/alpespartners/alpespartners/saga/picture
 // [inbox]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/inbox
 // [outbox]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/outbox
 // [sqlmsg]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/sqlmsg
+// [pulsarmsg]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/pulsarmsg
 // [memmsg]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/memmsg
 // [avromsg]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/avromsg
+// [otelmsg]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/otelmsg
 // [messagingtest]: https://pkg.go.dev/github.com/alpespartners/alpespartners/messaging/messagingtest
 // [alpes]: https://pkg.go.dev/github.com/alpespartners/alpespartners/alpes
 // [server]: https://pkg.go.dev/github.com/alpespartners/alpespartners/server

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -57,7 +58,7 @@ type brokerFlags struct {
 	Broker      string `help:"Where messages travel: memory, in this process; or the address of a Pulsar, pulsar://HOST:6650. Default: memory, or what --broker-host says." placeholder:"URL" env:"ALPES_BROKER"`
 	BrokerHost  string `help:"Host of a Pulsar on its usual ports, 6650 and 8080; what the original's services are told." placeholder:"HOST" env:"BROKER_HOST"`
 	BrokerAdmin string `help:"Address of Pulsar's REST interface, from which the schemas of other services are read. Default: port 8080 of the broker's host." placeholder:"URL" env:"ALPES_BROKER_ADMIN"`
-	Namespace   string `help:"Where Pulsar has the topics. Default: public/default." placeholder:"TENANT/NAME" env:"ALPES_NAMESPACE"`
+	Namespace   string `help:"Where Pulsar has the topics; it has to exist. Default: public/default." placeholder:"TENANT/NAME" env:"ALPES_NAMESPACE"`
 }
 
 // address returns the broker's, given what was on the command line: a flag prevails over the variable of the other.
@@ -79,14 +80,36 @@ func (c *serveCommand) AfterApply(ctx *kong.Context) (err error) {
 	if c.Broker, err = c.address(given); err != nil {
 		return err
 	}
-	if given("database") {
+	if err := c.contradicts(given); err != nil {
+		return err
+	}
+	switch {
+	case given("database"):
 		if !given("ephemeral") {
 			c.Ephemeral = false
 		}
-	} else if given("data") || given("ephemeral") {
+	case given("data"):
+		c.Database, c.Ephemeral = "", false
+	case given("ephemeral"):
 		c.Database = ""
 	}
 	return nil
+}
+
+// contradicts tells what the command line says and the server could only not do.
+func (c *serveCommand) contradicts(given func(flag string) bool) error {
+	switch {
+	case given("data") && given("ephemeral") && c.Ephemeral:
+		return errors.New("data and ephemeral name two places: leave one out")
+	case given("data") && given("database"):
+		return errors.New("data and database name two places: leave one out")
+	case given("services") && len(c.Services) == 0:
+		return fmt.Errorf("services: none is named: leave it out to run all, or name some of %v", app.Services())
+	case c.KeepSagas == 0 || c.KeepInbox == 0:
+		return errors.New("keep-sagas, keep-inbox: 0 is too short: leave it out for the default, or give a negative time for ever")
+	default:
+		return nil
+	}
 }
 
 // onCommandLine tells the flags that are there from those with a value of the environment or a file.
@@ -149,7 +172,7 @@ func welcome(system *app.App, token bool) string {
 	base := system.URL(app.BFF)
 	if base == "" || !system.Whole() {
 		if system.InMemory() {
-			b.WriteString("\nThe broker is in this process: what is sent to a service that does not run here waits until it does.\n")
+			b.WriteString("\nThe broker is in this process: what does not run here is not reached. A saga's commands to it wait, requests for it get a 503.\nWith --broker pulsar://HOST:6650 each service can be a process of its own.\n")
 		}
 		b.WriteString("\n")
 		return b.String()

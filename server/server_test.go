@@ -143,6 +143,7 @@ func TestSettingsPrevail(t *testing.T) {
 		"data flag over database":      {env: []string{"DATABASE_URL=sqlite:///env.db"}, args: []string{"--data", "flag.db"}, want: "flag.db"},
 		"ephemeral flag over database": {env: []string{"DATABASE_URL=sqlite:///env.db"}, args: []string{"--ephemeral"}, want: ""},
 		"database flag over ephemeral": {env: []string{"ALPES_EPHEMERAL=true"}, args: []string{"--database", "sqlite:flag.db"}, want: "flag.db"},
+		"data flag over ephemeral":     {env: []string{"ALPES_EPHEMERAL=true"}, args: []string{"--data", "flag.db"}, want: "flag.db"},
 		"database over data":           {env: []string{"DATABASE_URL=sqlite:///env.db", "ALPES_DATA=data.db"}, want: "env.db"},
 		"database in the file":         {file: `{"database": "sqlite:file.db"}`, want: "file.db"},
 		"broker in memory":             {env: []string{"BROKER_HOST=nowhere"}, args: []string{"--broker", "memory"}, want: "alpes-partners.db"},
@@ -207,21 +208,35 @@ func TestWrongSettings(t *testing.T) {
 		"database's name":   {args: []string{"--database", "mysql://u:secret@h"}, want: []string{"database", "mysql://USER:PASSWORD@HOST:PORT/DATABASE"}},
 		"no database there": {args: []string{"--database", "postgres://u:secret@127.0.0.1:1/d"}, want: []string{"database: postgres://127.0.0.1:1/d", "refused", "must be there"}},
 		"two databases":     {args: []string{"--database", "sqlite:x.db", "--ephemeral"}, want: []string{"database and ephemeral", "leave one out"}},
-		"broker":            {args: []string{"--ephemeral", "--broker", "kafka://h"}, want: []string{"broker", "pulsar://"}},
-		"broker's REST":     {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--broker-admin", "h:8080"}, want: []string{"broker-admin", "http://"}},
-		"namespace":         {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--namespace", "default"}, want: []string{"namespace", "tenant/namespace"}},
+		"file or memory":    {args: []string{"--data", "x.db", "--ephemeral"}, want: []string{"data and ephemeral", "leave one out"}},
+		"file or database":  {args: []string{"--data", "x.db", "--database", "sqlite:y.db"}, want: []string{"data and database", "leave one out"}},
+		"no service":        {args: []string{"--ephemeral", "--services", ""}, want: []string{"services", "none", "bff campaign partner tracking"}},
+		"sagas too short":   {args: []string{"--ephemeral", "--keep-sagas", "1h"}, want: []string{"keep-sagas", "1h0m0s", "168h0m0s", "negative"}},
+		"inbox too short":   {args: []string{"--ephemeral", "--keep-inbox", "1h"}, want: []string{"keep-inbox", "1h0m0s", "168h0m0s", "negative"}},
+		"kept not at all":   {args: []string{"--ephemeral", "--keep-sagas", "0"}, want: []string{"keep-sagas", "0 is too short", "negative"}},
+		"broker":            {args: []string{"--ephemeral", "--broker", "kafka://h"}, want: []string{"bad setting: broker: it is no address", "pulsar://"}},
+		"broker's port":     {args: []string{"--ephemeral", "--broker", "pulsar://localhost:abc"}, want: []string{"bad setting: broker: it is no address", "pulsar://localhost:6650"}},
+		"broker's REST":     {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--broker-admin", "h:8080"}, want: []string{"bad setting: broker-admin: it is no address", "http://"}},
+		"namespace":         {args: []string{"--ephemeral", "--broker", "pulsar://h:1", "--namespace", "default"}, want: []string{"bad setting: namespace: it is not", "tenant/namespace"}},
 		"namespace of none": {args: []string{"--ephemeral", "--namespace", "public/x"}, want: []string{"broker", "namespace", "pulsar://localhost:6650"}},
 		"broker's host":     {args: []string{"--ephemeral", "--broker-host", "h:6650"}, want: []string{"broker-host", `"h:6650"`, "pulsar://localhost:6650"}},
 		"partner's host":    {args: []string{"--services", "bff", "--partner-host", "ftp://h"}, want: []string{"partner-host", "ftp://h", "host:port"}},
 		"tracking's host":   {args: []string{"--services", "bff", "--tracking-host", "ftp://h"}, want: []string{"tracking-host", "ftp://h", "host:port"}},
+		"host of no port":   {args: []string{"--services", "bff", "--campaign-host", "nonsense"}, want: []string{"campaign-host", "nonsense", "no port", "host:port"}},
 		"log level":         {args: []string{"--log-level", "loud"}, want: []string{"--log-level", "loud", `"debug","info","warn","error"`}},
 		"no number":         {args: []string{"--tracking-limit", "many"}, want: []string{"--tracking-limit", "many", "int"}},
 		"unknown flag":      {args: []string{"--dta", "x"}, want: []string{"--dta"}},
 		"unknown command":   {args: []string{"srve"}, want: []string{"srve"}},
 		"no settings file":  {args: []string{"--config", "none.json"}, want: []string{"none.json"}},
-		"no JSON":           {file: "data: x", want: []string{"settings file", "JSON object"}},
-		"unknown setting":   {file: `{"dta": "x"}`, want: []string{"settings file", `"dta"`, "--help"}},
-		"wrong type":        {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", "many"}},
+		"no JSON":           {file: "data: x", want: []string{"settings file", settingsFile, "JSON object"}},
+		"no object":         {file: `["data"]`, want: []string{"settings file", settingsFile, "JSON object"}},
+		"cut off":           {file: `{"data": "x"`, want: []string{"settings file", settingsFile, "JSON object"}},
+		"text after it":     {file: `{"data": "x"} {}`, want: []string{"settings file", settingsFile, "JSON object", "follows"}},
+		"setting twice":     {file: `{"data": "x", "data": "y"}`, want: []string{"settings file", settingsFile, `"data"`, "twice"}},
+		"null":              {file: `{"data": null}`, want: []string{"settings file", settingsFile, `"data"`, "null", "leave it out"}},
+		"object":            {file: `{"data": {"x": 1}}`, want: []string{"settings file", settingsFile, `"data"`, "object", "texts"}},
+		"unknown setting":   {file: `{"dta": "x"}`, want: []string{"settings file", settingsFile, `"dta"`, "--help"}},
+		"wrong type":        {file: `{"tracking-limit": "many"}`, want: []string{"--tracking-limit", settingsFile, "many"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +283,9 @@ func TestServices(t *testing.T) {
 		t.Run(strings.Join(c.services, ","), func(t *testing.T) {
 			p := start(t, t.TempDir(), nil, "--ephemeral", "--services", strings.Join(c.services, ","), "--listen", host+":0")
 			base := p.url(t, "bff")
+			if told := p.stdout.String(); !strings.Contains(told, "what does not run here is not reached") || !strings.Contains(told, "--broker") {
+				t.Errorf("it does not say what becomes of the others:\n%s", told)
+			}
 			if status, body := get(t, base+"/v1/sagas"); status != c.sagas || !strings.Contains(body, c.where) {
 				t.Errorf("/v1/sagas: %d %s, want %d and %s", status, body, c.sagas, c.where)
 			}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -134,7 +135,7 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
-	if c.AdminURL == "" {
+	if c.AdminURL == "" && isServiceURL(c.URL) {
 		c.AdminURL = adminURL(c.URL)
 	}
 	return c
@@ -149,8 +150,8 @@ func (c Config) validate() error {
 		}
 	}
 	fault(c.URL == "", "URL is required: give the broker's address, such as pulsar://localhost:6650")
-	fault(c.URL != "" && !isServiceURL(c.URL), "URL is no address of a broker: it begins with pulsar:// or pulsar+ssl:// and names a host")
-	fault(c.AdminURL != "" && !isAdminURL(c.AdminURL), "AdminURL is no address of a REST interface: it begins with http:// or https:// and names a host")
+	fault(c.URL != "" && !isServiceURL(c.URL), "URL is no address of a broker: it begins with pulsar:// or pulsar+ssl:// and names a host, or several with commas between them, each with its port: pulsar://localhost:6650")
+	fault(c.AdminURL != "" && !isAdminURL(c.AdminURL), "AdminURL is no address of a REST interface: it begins with http:// or https:// and names a host and its port: http://localhost:8080")
 	fault(strings.Count(c.Namespace, "/") != 1 || strings.Contains(c.Namespace, "://"), "Namespace is not of the form tenant/namespace")
 	negative := func(name string, v int64) {
 		fault(v < 0, name+" is negative: leave it zero for the default")
@@ -181,14 +182,35 @@ func (c Config) validate() error {
 }
 
 func isServiceURL(text string) bool {
-	scheme, hosts, _ := strings.Cut(text, "://")
-	return (scheme == "pulsar" || scheme == "pulsar+ssl") && strings.Trim(hosts, "/,") != ""
+	scheme, rest, _ := strings.Cut(text, "://")
+	if scheme != "pulsar" && scheme != "pulsar+ssl" {
+		return false
+	}
+	hosts, _, _ := strings.Cut(rest, "/")
+	for one := range strings.SplitSeq(hosts, ",") {
+		if u, err := url.Parse("pulsar://" + one); err != nil || !namesHost(u) {
+			return false
+		}
+	}
+	return true
+}
+
+// namesHost says whether a URL has a host and, if it has a port, one that there can be.
+func namesHost(u *url.URL) bool {
+	if u.Hostname() == "" || !strings.HasPrefix(u.Host, "[") && strings.ContainsAny(u.Hostname(), ":;") {
+		return false
+	}
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 func isAdminURL(text string) bool {
 	for one := range strings.SplitSeq(text, ",") {
 		u, err := url.Parse(one)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if err != nil || !namesHost(u) || u.Scheme != "http" && u.Scheme != "https" {
 			return false
 		}
 	}

@@ -67,6 +67,30 @@ func TestConfigurationsAreChecked(t *testing.T) {
 	}
 }
 
+// TestAddressesAreChecked: the client takes some of them and tries for ever, and refuses others in its own log.
+func TestAddressesAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, hosts := range []string{"", "/", ":6650", "h:", "h:abc", "h:0", "h:65536", "a:6650,", "a:6650,:6650", "a:6650,b:x", "a:6650;b:6650", "a;b", "fe80::1:6650", "[::1", "h h"} {
+		for _, scheme := range []string{"pulsar", "pulsar+ssl"} {
+			err := Config{URL: scheme + "://" + hosts}.withDefaults().validate()
+			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "URL is no address of a broker") || strings.Contains(err.Error(), "AdminURL") {
+				t.Errorf("%s://%s: %v", scheme, hosts, err)
+			}
+		}
+		if strings.ContainsAny(hosts, ",;") {
+			continue
+		}
+		if err := (Config{URL: "pulsar://h", AdminURL: "http://" + hosts}).withDefaults().validate(); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "AdminURL is no address") {
+			t.Errorf("http://%s: %v", hosts, err)
+		}
+	}
+	for _, hosts := range []string{"h", "h:1", "h:65535/", "a,b:6650", "a:6650,b:6651/", "[::1]", "[::1]:6650"} {
+		if err := (Config{URL: "pulsar://" + hosts}).withDefaults().validate(); err != nil {
+			t.Errorf("pulsar://%s: %v", hosts, err)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

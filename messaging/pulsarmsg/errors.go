@@ -2,6 +2,8 @@ package pulsarmsg
 
 import (
 	"errors"
+	"fmt"
+	"path"
 	"strings"
 )
 
@@ -28,6 +30,16 @@ func serverError(err error, names ...string) bool {
 		}
 	}
 	return false
+}
+
+// explain says what to do about a topic that the broker neither has nor makes. Of a namespace that is not there it says no more.
+func (c Config) explain(topic string, err error) error {
+	if err == nil || !serverError(err, "TopicNotFound") {
+		return err
+	}
+	_, name, _ := strings.Cut(c.fullTopic(topic), "://")
+	namespace := path.Dir(name)
+	return fmt.Errorf("%w: the namespace %s does not exist, or the broker makes no topics in it: create it (pulsar-admin namespaces create %s), or name one that exists", err, namespace, namespace)
 }
 
 // isBusy says that a subscription has a consumer that excludes this one.

@@ -74,7 +74,7 @@ func (b *Broker) newSession(o *outlet) (*session, error) {
 		if serverError(err, "IncompatibleSchema") {
 			return nil, fmt.Errorf("%w: topic %s: %w", ErrSchemaRefused, o.topic, b.writers.explain(b.ctx, o.topic, err))
 		}
-		return nil, fmt.Errorf("pulsarmsg: open a producer for topic %s: %w", o.topic, err)
+		return nil, fmt.Errorf("pulsarmsg: open a producer for topic %s: %w", o.topic, b.config.explain(o.topic, err))
 	}
 	s.producer = producer
 	go s.flush(ctx)

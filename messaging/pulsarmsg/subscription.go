@@ -206,7 +206,7 @@ func (s *subscription) connect(ctx context.Context) (*consumer, error) {
 	select {
 	case r := <-result:
 		c.partitions, c.vendor = r.partitions, r.vendor
-		return c, r.err
+		return c, s.broker.config.explain(s.wanted.Topic, r.err)
 	case <-ctx.Done():
 		s.broker.spawn(func() {
 			if r := <-result; r.err == nil {

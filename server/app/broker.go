@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func (a *App) wireBroker(context.Context) error {
 		a.broker, err = pulsarmsg.New(pulsar)
 		if err != nil {
 			a.broker = nil // not a nil of the driver's type
-			return fmt.Errorf("%w: broker, broker-admin, broker-token-file, broker-ca-file or namespace: %w", ErrConfig, err)
+			return fmt.Errorf("%w: %s", ErrConfig, inSettings(err))
 		}
 	}
 	a.bus = messaging.Bus{Broker: a.broker, Codec: codec}
@@ -63,6 +64,15 @@ func (a *App) wireBroker(context.Context) error {
 		Store: a.messages, Publisher: a.broker, Grace: min(a.cfg.Grace, maxRelayGrace), Logger: a.logger("relay"),
 	})
 	return err
+}
+
+// inSettings tells the driver's faults by the names of the settings that its fields come from.
+func inSettings(err error) string {
+	of := pulsarmsg.ErrConfig.Error() + ": "
+	return strings.NewReplacer(
+		of+"URL is", "broker: it is", of+"AdminURL is", "broker-admin: it is", of+"Namespace is", "namespace: it is",
+		of+"TokenFile", "broker-token-file: it", of+"TLS.TrustFile", "broker-ca-file: it", of, "broker: ",
+	).Replace(err.Error())
 }
 
 // pulsar is what the settings say of a broker outside.

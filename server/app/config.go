@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/registration"
+	"github.com/alpespartners/alpespartners/messaging/inbox"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
 
@@ -127,6 +128,14 @@ func (c Config) validate() error {
 	}
 	if c.Coordination != Orchestrated && c.Coordination != Choreographed {
 		faults = append(faults, fmt.Errorf("%w: coordination: no %q: use %s or %s", ErrConfig, c.Coordination, Orchestrated, Choreographed))
+	}
+	for _, keep := range []struct {
+		setting   string
+		time, min time.Duration
+	}{{"keep-sagas", c.KeepSagas, coordinator.MinKeep}, {"keep-inbox", c.KeepInbox, inbox.MinKeep}} {
+		if keep.time > 0 && keep.time < keep.min {
+			faults = append(faults, fmt.Errorf("%w: %s: %v is too short, as messages may still come again: give it %v or more, or a negative time for ever", ErrConfig, keep.setting, keep.time, keep.min))
+		}
 	}
 	if c.Broker == InMemory && (c.BrokerAdmin != "" || c.Namespace != "") {
 		faults = append(faults, fmt.Errorf("%w: broker: the broker in memory has no REST interface and no namespace: give its address, such as pulsar://localhost:6650", ErrConfig))

@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/alpespartners/alpespartners/saga"
@@ -27,8 +29,12 @@ type Config struct {
 	Broker, BrokerAdmin, Namespace string
 }
 
-// timeout bounds one scenario.
-const timeout = time.Minute
+const (
+	// timeout bounds one scenario.
+	timeout = time.Minute
+	// startTime bounds its start: a broker that is not there by then is not there.
+	startTime = 20 * time.Second
+)
 
 // scenario is one story: how the system is set up, and what must come of it.
 type scenario struct {
@@ -91,6 +97,9 @@ func play(ctx context.Context, out io.Writer, config Config) error {
 		}
 		if err := s.play(ctx, out, config); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", s.title, err))
+			if !errors.Is(err, ErrScenario) { // the next would meet the same
+				break
+			}
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -103,11 +112,11 @@ func play(ctx context.Context, out io.Writer, config Config) error {
 func (s scenario) play(ctx context.Context, out io.Writer, config Config) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	story := newStory(out)
+	story, said := newStory(out), &lastLine{}
 	system, err := app.New(ctx, app.Config{
 		Listen: "127.0.0.1:0", Ephemeral: true, Coordination: config.Coordination,
 		Broker: config.Broker, BrokerAdmin: config.BrokerAdmin, Namespace: config.Namespace, TrackingLimit: s.limit, PartnerBlocked: s.blocked,
-		Observe: story.tell, Logger: slog.New(slog.DiscardHandler),
+		Observe: story.tell, Logger: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
@@ -115,17 +124,14 @@ func (s scenario) play(ctx context.Context, out io.Writer, config Config) error 
 	runCtx, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- system.Run(runCtx) }()
-	err = s.check(ctx, system, story)
+	if err = awaitReady(ctx, system, said); err == nil {
+		err = s.check(ctx, system, story)
+	}
 	stop()
 	return errors.Join(err, <-stopped)
 }
 
 func (s scenario) check(ctx context.Context, system *app.App, story *story) error {
-	select {
-	case <-system.Ready():
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	id, err := register(ctx, system.URL(app.BFF))
 	if err != nil {
 		return err
@@ -148,6 +154,41 @@ func (s scenario) check(ctx context.Context, system *app.App, story *story) erro
 	default:
 		return story.err
 	}
+}
+
+// awaitReady waits for the start. A start that does not come is told with what the log said last.
+func awaitReady(ctx context.Context, system *app.App, said *lastLine) error {
+	patience := time.NewTimer(startTime)
+	defer patience.Stop()
+	select {
+	case <-system.Ready():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return fmt.Errorf("demo: nothing has started after %v: is a Pulsar there (\"make pulsar\" starts one)? Messages travel at %s; the log's last line is: %s",
+			startTime, system.BrokerLocation(), said)
+	}
+}
+
+// lastLine keeps what was written last.
+type lastLine struct {
+	mu   sync.Mutex
+	text string
+}
+
+// Write implements [io.Writer].
+func (l *lastLine) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = strings.TrimSpace(string(line))
+	return len(line), nil
+}
+
+func (l *lastLine) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text
 }
 
 // await waits for the saga's end. On a Pulsar it may begin after its command was acknowledged.

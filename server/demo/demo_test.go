@@ -204,6 +204,34 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// TestRunWithoutBroker wants the first scenario to be the last, and to say what is missing.
+func TestRunWithoutBroker(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		config demo.Config
+		want   []string
+	}{
+		"no broker":         {demo.Config{Broker: "pulsar://127.0.0.1:1", Namespace: "public/x"}, []string{"make pulsar", "pulsar://127.0.0.1:1", "namespace public/x", "level=WARN"}},
+		"no REST interface": {demo.Config{Broker: "pulsar://127.0.0.1:1", BrokerAdmin: "http://127.0.0.1:1"}, []string{"make pulsar", "http://127.0.0.1:1", "broker-admin"}},
+		"no address":        {demo.Config{Broker: "localhost"}, []string{"broker: it is no address", "pulsar://localhost:6650"}},
+		"no port":           {demo.Config{Broker: "pulsar://localhost:x"}, []string{"broker: it is no address", "pulsar://localhost:6650"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := demo.Run(t.Context(), &out, c.config)
+			if err == nil || strings.Contains(out.String(), "2. ") {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			for _, part := range c.want {
+				if strings.Count(err.Error(), part) != 1 {
+					t.Errorf("it does not say %q once: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
 var errBroken = errors.New("broken")
 
 type broken struct{}

@@ -22,14 +22,14 @@ func inNamespace(ctx context.Context, config *Config, play func() error) error {
 	p := pulsar{admin: config.BrokerAdmin}
 	if p.admin == "" {
 		u, err := url.Parse(config.Broker)
-		if err != nil {
+		if err != nil || u.Hostname() == "" {
 			return play() // which says what is wrong with it
 		}
 		p.admin = "http://" + u.Hostname() + ":8080"
 	}
 	config.Namespace = "public/alpes-demo-" + uuid.NewString()[:8]
 	if _, err := p.do(ctx, http.MethodPut, "namespaces/"+config.Namespace); err != nil {
-		return fmt.Errorf("demo: make a namespace: %w: say where Pulsar's REST interface is (broker-admin), or name a namespace that nobody uses", err)
+		return fmt.Errorf("demo: make a namespace: %w: is a Pulsar there (\"make pulsar\" starts one)? Say where Pulsar's REST interface is (broker-admin), or name a namespace that nobody uses", err)
 	}
 	played := play()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)

@@ -198,6 +198,9 @@ func newRemote[B, V any](host, path string, client *http.Client, view func(B) V,
 	if err != nil || base.Hostname() == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("%w: %q is no host: write host:port", ErrConfig, host)
 	}
+	if base.Port() == "" && address != host { // http's own is no service's
+		return nil, fmt.Errorf("%w: %q has no port: write host:port", ErrConfig, host)
+	}
 	if client == nil {
 		client = &http.Client{Timeout: remoteTimeout}
 	}
