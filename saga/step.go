@@ -177,18 +177,20 @@ func On[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("On", f == nil, func(s *step) bool { return s.on != nil }, func(s *step) { s.on = handlerOf(f) })
 }
 
-// OnFailure takes the failure event into the data. A failure event means that the command had no effect (R2).
+// OnFailure takes the failure event into the data. A failure event means that the command had no effect (R2). A refusal by an event
+// that is not declared is only seen on a topic of one that is.
 func OnFailure[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("OnFailure", f == nil, func(s *step) bool { return s.onFailure != nil }, func(s *step) { s.onFailure = handlerOf(f) })
 }
 
 // Undo gives the step its compensating command. It is acknowledged by any reply to it that echoes its headers, unless
-// [Undone], [StepNode.UndoneByFailure] or [StepNode.UndoUnacknowledged] says otherwise.
+// [Undone], [StepNode.UndoneByFailure] or [StepNode.UndoUnacknowledged] says otherwise. A coordinator reads the topics of declared
+// events: a reply whose type has a topic of its own, as each has with package avromsg, is not seen unless Undone declares it.
 func Undo[D, C any](f func(D) C) Part[D] {
 	return part[D]("Undo", f == nil, func(s *step) bool { return s.undo != nil }, func(s *step) { s.undo = commandOf(f) })
 }
 
-// Undone names the event that acknowledges the undo, and takes it into the data.
+// Undone names the event that acknowledges the undo, and takes it into the data. Its topic is then read, whatever else travels there.
 func Undone[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("Undone", f == nil, func(s *step) bool { return s.undone != nil }, func(s *step) { s.undone = handlerOf(f) })
 }

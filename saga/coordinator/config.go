@@ -34,6 +34,10 @@ type Config struct {
 	// start with the definition that they are started with, or with the first here that starts on the event. Required.
 	Definitions []saga.Any
 
+	// Replies are values of event types, beside those that the definitions declare, with which participants acknowledge an [saga.Undo] or refuse a
+	// command: what is not declared with [saga.Undone] or [saga.OnFailure] is only seen on topics that are read for another event. These types'
+	// topics are read, too. It is for definitions that are in use; a new one had better declare its events. Nil means none.
+	Replies []any
 	// Relay publishes what the store has committed; whoever made it runs it. Nil means one of its own, run
 	// by [Coordinator.Run], over the store, which must then be an [outbox.Store] too.
 	Relay *outbox.Relay
@@ -125,6 +129,15 @@ func (c Config) validate() error {
 			_, err := c.Bus.Codec.Topic(v)
 			need(err == nil, "Bus.Codec cannot carry a message of the definition %s: %v: declare the type there, with its name and topic", d.Name(), err)
 		}
+	}
+	for i, v := range c.Replies {
+		if c.Bus.Codec != nil {
+			_, err := c.Bus.Codec.Topic(v)
+			need(err == nil, "Bus.Codec cannot carry Replies[%d]: %v: declare the type there, with its name and topic", i, err)
+		}
+	}
+	if len(faults) == 0 {
+		c.checkUndos(need)
 	}
 	if _, ok := c.Store.(outbox.Store); c.Relay == nil && c.Store != nil {
 		need(ok, "Relay is missing, and %T is no outbox.Store to make one over", c.Store)
