@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"fmt"
 	"reflect"
 	"time"
 )
@@ -71,9 +72,7 @@ func Step[D any](name string, parts ...Part[D]) *StepNode[D] {
 		class: Compensable, timeout: DefaultTimeout, attempts: DefaultAttempts,
 		backoffBase: DefaultBackoffBase, backoffMax: DefaultBackoffMax,
 	}}
-	for _, p := range parts {
-		p.apply(n)
-	}
+	take(n, parts)
 	return &StepNode[D]{n: n}
 }
 
@@ -141,6 +140,17 @@ func (s *StepNode[D]) Service(name string) *StepNode[D] {
 
 // Part is a part of a step over data of type D, made by [Do], [On], [OnFailure], [Undo], [Undone] or [Matching].
 type Part[D any] struct{ apply func(*node) }
+
+// take gives the node its parts.
+func take[D any](n *node, parts []Part[D]) {
+	for i, p := range parts {
+		if p.apply == nil {
+			n.flaws = append(n.flaws, fmt.Sprintf("part %d is empty: make it with Do, On or another of the functions for parts, or leave it out", i))
+			continue
+		}
+		p.apply(n)
+	}
+}
 
 func part[D any](slot string, missing bool, taken func(*step) bool, set func(*step)) Part[D] {
 	return Part[D]{apply: func(n *node) {

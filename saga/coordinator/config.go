@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -112,8 +113,8 @@ func (c Config) validate() error {
 	c.Retention.validate(c.Store, need)
 	seen, families := map[string]bool{}, map[string]bool{}
 	for i, d := range c.Definitions {
-		if d == nil {
-			need(false, "Definitions[%d] is nil", i)
+		if d == nil || reflect.ValueOf(d).IsNil() {
+			need(false, "Definitions[%d] is nil: leave it out", i)
 			continue
 		}
 		need(!seen[d.Hash()], "the definition %s with hash %s is given twice", d.Name(), d.Hash())
