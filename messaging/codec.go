@@ -14,6 +14,12 @@ type Codec interface {
 	Topic(v any) (string, error)
 }
 
+// Catalog is what a [Codec] implements besides that can tell what travels on a topic.
+type Catalog interface {
+	// Types returns a zero value of each registered Go type that travels on the topic, in an order that stays the same.
+	Types(topic string) []any
+}
+
 // Bus is what a service needs to talk: a broker and the codec for what travels on it.
 type Bus struct {
 	// Broker carries the messages. Required.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -125,6 +127,22 @@ func (c *JSONCodec) Decode(m Message) (any, error) {
 func (c *JSONCodec) Topic(v any) (string, error) {
 	t, err := c.typeOf(v)
 	return t.topic, err
+}
+
+// Types implements [Catalog].
+func (c *JSONCodec) Types(topic string) []any {
+	var types []JSONType
+	for _, t := range c.byType {
+		if t.topic == topic {
+			types = append(types, t)
+		}
+	}
+	slices.SortFunc(types, func(a, b JSONType) int { return strings.Compare(a.name, b.name) })
+	values := make([]any, len(types))
+	for i, t := range types {
+		values[i] = reflect.Zero(t.goType).Interface()
+	}
+	return values
 }
 
 func (c *JSONCodec) typeOf(v any) (JSONType, error) {

@@ -18,7 +18,7 @@ func Sequence[D any](name string, nodes ...Node[D]) *SequenceNode[D] {
 
 func group[D any](k Kind, name string, nodes []Node[D]) *node {
 	kids, flaws := eraseAll(nodes)
-	return &node{kind: k, name: name, kids: kids, flaws: flaws}
+	return &node{kind: k, name: name, kids: kids, flaws: flaws, gaps: len(flaws) > 0}
 }
 
 // ParallelNode is a set of branches, side by side.

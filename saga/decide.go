@@ -207,7 +207,11 @@ func (m *machine) overdue(r *record, n *node) error {
 		m.blame(r, r.path(n)+": "+st.Reason)
 		return nil
 	case st.Phase == PhaseDoing, st.Phase == PhaseUndoing:
-		m.stick(r, n, fmt.Sprintf("no reply to %d sendings", st.Attempt))
+		reason := fmt.Sprintf("no reply to %d sendings", st.Attempt)
+		if st.Phase == PhaseUndoing && s.undone == nil && !s.byFailure {
+			reason += ": without Undone it is only seen on a topic of a declared event"
+		}
+		m.stick(r, n, reason)
 		return nil
 	default:
 		return nil

@@ -36,7 +36,7 @@
 // decides: until it has succeeded the saga can go back, from then on only forward. Steps after it are retriable: they are tried
 // until they succeed, then parked. A definition has at most one pivot. Without one it can go back until its last step has succeeded.
 //
-// An undo is acknowledged by any reply to it, by a declared event ([Undone]), by the step's own failure event
+// An undo is acknowledged by a declared event ([Undone]), by any reply to it that comes on a topic of a declared event, by the step's own failure event
 // ([StepNode.UndoneByFailure]), or by nothing ([StepNode.UndoUnacknowledged]), for participants that never answer one.
 //
 // # Shapes

@@ -45,6 +45,7 @@ type node struct {
 	match  *matcher            // of a step or wait whose events are recognised by their payload
 	start  *starter            // of a start
 	flaws  []string
+	gaps   bool // a nil is among the nodes that it was given
 }
 
 // scope is a tree of nodes over one data type: the root's, or that of a fan-out's items.
@@ -66,7 +67,7 @@ func newScope[D any](nodes []Node[D]) *scope {
 		codec: jsonCodec{}, maxData: DefaultMaxData,
 	}
 	kids, flaws := eraseAll(nodes)
-	s.root.flaws = flaws
+	s.root.flaws, s.root.gaps = flaws, len(flaws) > 0
 	for _, kid := range kids {
 		if kid.kind == kindStart {
 			s.starts = append(s.starts, kid.start)
@@ -87,7 +88,7 @@ func eraseAll[D any](nodes []Node[D]) (erased []*node, flaws []string) {
 			kid = n.erase(zero)
 		}
 		if kid == nil {
-			flaws = append(flaws, fmt.Sprintf("node %d is nil", i))
+			flaws = append(flaws, fmt.Sprintf("node %d is nil: give it a node, or leave it out", i))
 			continue
 		}
 		erased = append(erased, kid)

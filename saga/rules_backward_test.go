@@ -210,7 +210,7 @@ func TestR6UnansweredCompensationParks(t *testing.T) {
 	d := failing(t)
 	d.want(d.pass(time.Hour), "undo hotel a2")
 	d.is(saga.Parked)
-	equal(t, "reason", d.header.Reason, "hotel: no reply to 2 sendings")
+	equal(t, "reason", d.header.Reason, "hotel: no reply to 2 sendings: without Undone it is only seen on a topic of a declared event")
 	d.want(d.undone("hotel"), "undo flight")
 	d.is(saga.Compensating)
 	equal(t, "reason", d.header.Reason, "pay: full")

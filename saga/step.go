@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"fmt"
 	"reflect"
 	"time"
 )
@@ -71,9 +72,7 @@ func Step[D any](name string, parts ...Part[D]) *StepNode[D] {
 		class: Compensable, timeout: DefaultTimeout, attempts: DefaultAttempts,
 		backoffBase: DefaultBackoffBase, backoffMax: DefaultBackoffMax,
 	}}
-	for _, p := range parts {
-		p.apply(n)
-	}
+	take(n, parts)
 	return &StepNode[D]{n: n}
 }
 
@@ -142,6 +141,17 @@ func (s *StepNode[D]) Service(name string) *StepNode[D] {
 // Part is a part of a step over data of type D, made by [Do], [On], [OnFailure], [Undo], [Undone] or [Matching].
 type Part[D any] struct{ apply func(*node) }
 
+// take gives the node its parts.
+func take[D any](n *node, parts []Part[D]) {
+	for i, p := range parts {
+		if p.apply == nil {
+			n.flaws = append(n.flaws, fmt.Sprintf("part %d is empty: make it with Do, On or another of the functions for parts, or leave it out", i))
+			continue
+		}
+		p.apply(n)
+	}
+}
+
 func part[D any](slot string, missing bool, taken func(*step) bool, set func(*step)) Part[D] {
 	return Part[D]{apply: func(n *node) {
 		if n.step == nil {
@@ -177,18 +187,20 @@ func On[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("On", f == nil, func(s *step) bool { return s.on != nil }, func(s *step) { s.on = handlerOf(f) })
 }
 
-// OnFailure takes the failure event into the data. A failure event means that the command had no effect (R2).
+// OnFailure takes the failure event into the data. A failure event means that the command had no effect (R2). A refusal by an event
+// that is not declared is only seen on a topic of one that is.
 func OnFailure[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("OnFailure", f == nil, func(s *step) bool { return s.onFailure != nil }, func(s *step) { s.onFailure = handlerOf(f) })
 }
 
 // Undo gives the step its compensating command. It is acknowledged by any reply to it that echoes its headers, unless
-// [Undone], [StepNode.UndoneByFailure] or [StepNode.UndoUnacknowledged] says otherwise.
+// [Undone], [StepNode.UndoneByFailure] or [StepNode.UndoUnacknowledged] says otherwise. A coordinator reads the topics of declared
+// events: a reply whose type has a topic of its own, as each has with package avromsg, is not seen unless Undone declares it.
 func Undo[D, C any](f func(D) C) Part[D] {
 	return part[D]("Undo", f == nil, func(s *step) bool { return s.undo != nil }, func(s *step) { s.undo = commandOf(f) })
 }
 
-// Undone names the event that acknowledges the undo, and takes it into the data.
+// Undone names the event that acknowledges the undo, and takes it into the data. Its topic is then read, whatever else travels there.
 func Undone[D, E any](f func(*D, E)) Part[D] {
 	return part[D]("Undone", f == nil, func(s *step) bool { return s.undone != nil }, func(s *step) { s.undone = handlerOf(f) })
 }

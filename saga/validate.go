@@ -76,7 +76,7 @@ func (c *checker) scope(s *scope) {
 // group checks a node that consists of others.
 func (c *checker) group(n *node) {
 	c.flaws(n)
-	if len(n.kids) == 0 {
+	if len(n.kids) == 0 && !n.gaps {
 		c.faultf(n.path, "has no nodes: add a step")
 	}
 	names := map[string]bool{}

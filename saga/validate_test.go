@@ -24,8 +24,12 @@ func TestEveryFaultOfADefinitionIsNamed(t *testing.T) {
 	var none *saga.StepNode[data]
 	for fault, nodes := range map[string][]saga.Node[data]{
 		`(the definition): has no nodes: add a step`:                                              {},
-		`(the definition): node 0 is nil`:                                                         {nil, pivot()},
-		`(the definition): node 1 is nil`:                                                         {pivot(), none},
+		`(the definition): node 0 is nil: give it a node, or leave it out`:                        {nil, pivot()},
+		`(the definition): node 1 is nil: give it a node, or leave it out`:                        {pivot(), none},
+		`(the definition): node 0 is nil: give it a node, or leave it o`:                          {none},
+		`stay: node 0 is nil: give it a node, or leave it out`:                                    {saga.Sequence[data]("stay", nil), pivot()},
+		`a: part 1 is empty: make it with Do, On or another of the functions for parts, or leave`: {saga.Step("a", do, saga.Part[data]{}, on).NothingToUndo()},
+		`approval: part 0 is empty: make it with Do, On or another of the functions for parts`:    {saga.Wait("approval", func(*data, done) {}, saga.Part[data]{}), pivot()},
 		`part: has no nodes: add a step`:                                                          {saga.Sequence[data]("part"), pivot()},
 		`rooms: has no nodes: add a step`:                                                         {fan("rooms"), pivot()},
 		`the name "" is empty: give it one`:                                                       {undoable("")},

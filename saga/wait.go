@@ -26,9 +26,7 @@ func Wait[D, S any](name string, on func(*D, S), parts ...Part[D]) *WaitNode[D] 
 		n.flaws = append(n.flaws, "has no function for its signal: give it one")
 	}
 	n.wait.on = handlerOf(on)
-	for _, p := range parts {
-		p.apply(n)
-	}
+	take(n, parts)
 	return &WaitNode[D]{n: n}
 }
 

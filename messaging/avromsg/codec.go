@@ -75,7 +75,10 @@ type entry struct {
 	writers map[string]*Decoder // by the writer's fingerprint
 }
 
-var _ messaging.Codec = (*Codec)(nil)
+var (
+	_ messaging.Codec   = (*Codec)(nil)
+	_ messaging.Catalog = (*Codec)(nil)
+)
 
 // NewCodec returns a codec for the types. Type names, topics and Go types must be distinct. All faults are
 // returned at once: [ErrType], [ErrSchema], [ErrUnencodable] where a Go type does not fit its schema, [ErrIncompatible] where a
@@ -230,6 +233,15 @@ func (c *Codec) Knows(topic, fingerprint string) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.writers[fingerprint] != nil
+}
+
+// Types implements [messaging.Catalog]: it is one type at most.
+func (c *Codec) Types(topic string) []any {
+	e := c.byTopic[topic]
+	if e == nil {
+		return nil
+	}
+	return []any{reflect.Zero(e.goType).Interface()}
 }
 
 func (c *Codec) entryOf(v any) (*entry, error) {

@@ -7,6 +7,9 @@
 //	message, err := codec.Encode(FlightBooked{Seat: "12A"})
 //	value, err := codec.Decode(message)
 //
+// With sagas: a topic has one type, and a coordinator reads the topics of declared events, so that a definition has to declare every reply, that to an undo
+// with saga.Undone. The example of package coordinator with Avro shows a whole saga.
+//
 // # Semantics
 //
 // A payload is the bare Avro binary of one record, without magic byte or header, as Pulsar's own

@@ -39,6 +39,7 @@ func RunCodec(t *testing.T, h CodecHarness) {
 	}{
 		{"DecodeReturnsWhatEncodeWasGiven", codecRoundTrip},
 		{"EncodeSetsTopicTypeAndPayload", codecSetsFields},
+		{"ACatalogListsTheTypesOfATopic", codecLists},
 		{"UnregisteredTypesAreErrUnknownType", codecUnknown},
 		{"ATruncatedPayloadIsErrMalformedAtEachByte", codecTruncated},
 		{"TrailingBytesAreErrMalformed", codecTrailing},
@@ -91,6 +92,28 @@ func codecSetsFields(t *testing.T, h CodecHarness) {
 		if topic, err := h.Codec.Topic(v); err != nil || topic != m.Topic {
 			t.Errorf("Topic of a %T is %q, %v; Encode said %q", v, topic, err, m.Topic)
 		}
+	}
+}
+
+func codecLists(t *testing.T, h CodecHarness) {
+	catalog, ok := h.Codec.(messaging.Catalog)
+	if !ok {
+		t.Skip("the codec is no messaging.Catalog")
+	}
+	for _, v := range h.Values {
+		topic := h.encode(t, v).Topic
+		types := catalog.Types(topic)
+		if !slices.ContainsFunc(types, func(listed any) bool { return reflect.TypeOf(listed) == reflect.TypeOf(v) }) {
+			t.Errorf("Types of %q are %T: no %T", topic, types, v)
+		}
+		for _, listed := range types {
+			if other, err := h.Codec.Topic(listed); err != nil || other != topic || !reflect.ValueOf(listed).IsZero() {
+				t.Errorf("Types of %q hold %+v of topic %q, %v: want zero values of the topic's types", topic, listed, other, err)
+			}
+		}
+	}
+	if types := catalog.Types("messagingtest-no-such-topic"); len(types) > 0 {
+		t.Errorf("Types of a topic that nothing travels on: %v", types)
 	}
 }
 

@@ -42,6 +42,15 @@ type patched struct {
 	messaging.Codec
 	encode func(messaging.Codec, any) (messaging.Message, error)
 	decode func(messaging.Codec, messaging.Message) (any, error)
+	types  []any
+}
+
+func (p patched) Types(topic string) []any {
+	catalog, ok := p.Codec.(messaging.Catalog)
+	if p.types != nil || !ok {
+		return p.types
+	}
+	return catalog.Types(topic)
 }
 
 func (p patched) Encode(v any) (messaging.Message, error) {
@@ -117,6 +126,7 @@ func brokenCodecs() map[string]struct {
 			m.Topic = ""
 			return m, err
 		}}},
+		"lists one type for all topics": {"ACatalogListsTheTypesOfATopic", patched{types: []any{order{}}}},
 		"reuses its buffer": {"NoReferenceToAPayloadIsKept", patched{encode: func(c messaging.Codec, v any) (messaging.Message, error) {
 			m, err := c.Encode(v)
 			clear(last)

@@ -3,6 +3,7 @@ package sqlmsg
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -59,8 +60,11 @@ var (
 )
 
 // NewStore returns a store on db. The tables must be there before it is used: see [Store.Migrate].
-// A prefix with other characters is an error.
+// A prefix with other characters, and no db, is an error.
 func NewStore(db *DB, config Config) (*Store, error) {
+	if db == nil {
+		return nil, errors.New("sqlmsg: db is nil: make one with Open")
+	}
 	if err := sqldb.ValidPrefix(config.TablePrefix); err != nil {
 		return nil, fmt.Errorf("sqlmsg: %w", err)
 	}
@@ -69,7 +73,11 @@ func NewStore(db *DB, config Config) (*Store, error) {
 
 // Migrate makes or updates the tables of a store with the zero Config.
 func Migrate(ctx context.Context, db *DB) error {
-	return (&Store{db: db, dialect: db.Dialect()}).Migrate(ctx)
+	s, err := NewStore(db, Config{})
+	if err != nil {
+		return err
+	}
+	return s.Migrate(ctx)
 }
 
 // Migrate makes or updates the store's tables. Several processes may do so at once.

@@ -93,6 +93,10 @@ func TestStoresWithDifferentPrefixesAreApart(t *testing.T) {
 	if rows, err := other.Pending(t.Context(), 0, 10); err != nil || len(rows) != 0 {
 		t.Errorf("the other store has %d messages pending, %v", len(rows), err)
 	}
+	_, err = sqlmsg.NewStore(nil, sqlmsg.Config{})
+	if err == nil || sqlmsg.Migrate(t.Context(), nil) == nil {
+		t.Error("a store without a database was made")
+	}
 	if err := one.DeadLetter(t.Context(), messaging.DeadLetter{Message: messaging.Message{ID: "1", Topic: "topic"}, Subscription: "s"}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -34,6 +35,10 @@ type Config struct {
 	// start with the definition that they are started with, or with the first here that starts on the event. Required.
 	Definitions []saga.Any
 
+	// Replies are values of event types, beside those that the definitions declare, with which participants acknowledge an [saga.Undo] or refuse a
+	// command: what is not declared with [saga.Undone] or [saga.OnFailure] is only seen on topics that are read for another event. These types'
+	// topics are read, too. It is for definitions that are in use; a new one had better declare its events. Nil means none.
+	Replies []any
 	// Relay publishes what the store has committed; whoever made it runs it. Nil means one of its own, run
 	// by [Coordinator.Run], over the store, which must then be an [outbox.Store] too.
 	Relay *outbox.Relay
@@ -108,8 +113,8 @@ func (c Config) validate() error {
 	c.Retention.validate(c.Store, need)
 	seen, families := map[string]bool{}, map[string]bool{}
 	for i, d := range c.Definitions {
-		if d == nil {
-			need(false, "Definitions[%d] is nil", i)
+		if d == nil || reflect.ValueOf(d).IsNil() {
+			need(false, "Definitions[%d] is nil: leave it out", i)
 			continue
 		}
 		need(!seen[d.Hash()], "the definition %s with hash %s is given twice", d.Name(), d.Hash())
@@ -125,6 +130,15 @@ func (c Config) validate() error {
 			_, err := c.Bus.Codec.Topic(v)
 			need(err == nil, "Bus.Codec cannot carry a message of the definition %s: %v: declare the type there, with its name and topic", d.Name(), err)
 		}
+	}
+	for i, v := range c.Replies {
+		if c.Bus.Codec != nil {
+			_, err := c.Bus.Codec.Topic(v)
+			need(err == nil, "Bus.Codec cannot carry Replies[%d]: %v: declare the type there, with its name and topic", i, err)
+		}
+	}
+	if len(faults) == 0 {
+		c.checkUndos(need)
 	}
 	if _, ok := c.Store.(outbox.Store); c.Relay == nil && c.Store != nil {
 		need(ok, "Relay is missing, and %T is no outbox.Store to make one over", c.Store)

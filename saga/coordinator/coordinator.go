@@ -109,7 +109,7 @@ func (c *Coordinator) makeRelay() error {
 	return nil
 }
 
-// makeRouter subscribes to every topic on which an event of a definition travels.
+// makeRouter subscribes to every topic on which an event of a definition travels, or one of the Replies.
 func (c *Coordinator) makeRouter() error {
 	router, err := messaging.NewRouter(messaging.RouterConfig{
 		Subscriber: c.cfg.Bus.Broker, DeadLetters: c.cfg.DeadLetters, Logger: c.cfg.Logger,
@@ -118,25 +118,18 @@ func (c *Coordinator) makeRouter() error {
 		return fmt.Errorf("coordinator: %w", err)
 	}
 	c.router = router
-	seen := map[string]bool{}
-	for _, d := range c.cfg.Definitions {
-		for _, event := range d.Events() {
-			topic, err := c.cfg.Bus.Codec.Topic(event)
-			if err != nil {
-				return fmt.Errorf("coordinator: %w", err)
-			}
-			if seen[topic] {
-				continue
-			}
-			seen[topic] = true
-			name, ok := c.cfg.Subscriptions[topic]
-			if !ok {
-				name = c.cfg.Name
-			}
-			subscription := messaging.Subscription{Topic: topic, Name: name, Type: c.cfg.SubscriptionType, MaxBatch: c.cfg.MaxBatch}
-			if err := router.HandleBatch(subscription, c.replies); err != nil {
-				return fmt.Errorf("coordinator: %w", err)
-			}
+	topics, err := c.cfg.topics()
+	if err != nil {
+		return fmt.Errorf("coordinator: %w", err)
+	}
+	for _, topic := range topics {
+		name, ok := c.cfg.Subscriptions[topic]
+		if !ok {
+			name = c.cfg.Name
+		}
+		subscription := messaging.Subscription{Topic: topic, Name: name, Type: c.cfg.SubscriptionType, MaxBatch: c.cfg.MaxBatch}
+		if err := router.HandleBatch(subscription, c.replies); err != nil {
+			return fmt.Errorf("coordinator: %w", err)
 		}
 	}
 	return nil

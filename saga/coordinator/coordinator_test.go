@@ -36,6 +36,17 @@ func TestConfigNamesAllFaults(t *testing.T) {
 	if _, err := coordinator.New(coordinator.Config{Store: w.store, Bus: w.bus(), Definitions: []saga.Any{w.def, w.def}}); !containsText(err, "twice") {
 		t.Errorf("a definition given twice: %v", err)
 	}
+	var none *saga.Definition[trip]
+	if _, err := coordinator.New(coordinator.Config{Store: w.store, Bus: w.bus(), Definitions: []saga.Any{w.def, none}}); !errors.Is(err, coordinator.ErrConfig) || !containsText(err, "Definitions[1]") {
+		t.Errorf("a nil definition: %v", err)
+	}
+	c, err := coordinator.New(coordinator.Config{Store: w.store, Bus: w.bus(), Definitions: []saga.Any{w.def}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := coordinator.Start(t.Context(), c, none, trip{}); !errors.Is(err, coordinator.ErrConfig) {
+		t.Errorf("the start of a nil definition: %v", err)
+	}
 }
 
 func containsText(err error, text string) bool {

@@ -17,6 +17,12 @@
 //	go c.Run(ctx)
 //	id, err := coordinator.Start(ctx, c, BookTrip, trip, coordinator.Key(trip.ID))
 //
+// # Topics
+//
+// It reads the topics of all events that its definitions declare, and of [Config].Replies; what travels elsewhere it does not see. So a reply that no
+// definition declares, to an [saga.Undo] without [saga.Undone], has to share a topic with a declared event. Package avromsg has one type for each
+// topic: there every reply has to be declared. [New] refuses an undo whose reply cannot come, where the codec is a [messaging.Catalog].
+//
 // # The loop
 //
 // One goroutine takes whatever has arrived (starts, replies, actions, due ticks), without waiting for more, loads those instances

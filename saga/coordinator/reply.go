@@ -3,6 +3,9 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -115,5 +118,72 @@ func (c *Coordinator) verdict(m messaging.Message, err error) error {
 		return messaging.RetryAfter(orphanRetry, err)
 	default:
 		return err
+	}
+}
+
+// topics returns those that are read, without duplicates, in the order of the definitions.
+func (c Config) topics() ([]string, error) {
+	var topics []string
+	var events []any
+	for _, d := range c.Definitions {
+		events = append(events, d.Events()...)
+	}
+	for _, event := range append(events, c.Replies...) {
+		topic, err := c.Bus.Codec.Topic(event)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(topics, topic) {
+			topics = append(topics, topic)
+		}
+	}
+	return topics, nil
+}
+
+// checkUndos refuses undos that any reply is to acknowledge where none can come: if all types that travel on the topics that are read have
+// another meaning, the reply's type has a topic of its own, of which the coordinator knows nothing.
+func (c Config) checkUndos(need func(ok bool, format string, args ...any)) {
+	catalog, ok := c.Bus.Codec.(messaging.Catalog)
+	topics, err := c.topics()
+	if !ok || err != nil || len(c.Replies) > 0 {
+		return
+	}
+	other := map[string]bool{} // by the type's name: whether it means something else than that a step is undone
+	type undo struct{ definition, path, command string }
+	var undos []undo
+	for _, d := range c.Definitions {
+		for _, v := range append(d.Commands(), d.Events()...) {
+			name := reflect.TypeOf(v).String()
+			if _, known := other[name]; !known {
+				other[name] = true
+			}
+		}
+		eachNode(d.Describe().Nodes, func(n saga.NodeDescription) {
+			if n.Undone != "" {
+				name, _, _ := strings.Cut(n.Undone, "#")
+				other[name] = false
+			}
+			if n.Acknowledged == saga.ByAnyReply {
+				undos = append(undos, undo{d.Name(), n.Path, n.Undo})
+			}
+		})
+	}
+	for _, topic := range topics {
+		for _, v := range catalog.Types(topic) {
+			if !other[reflect.TypeOf(v).String()] {
+				return
+			}
+		}
+	}
+	for _, u := range undos {
+		need(false, "no reply to the undo %s of %s/%s can be seen: its type has a topic of its own, which is only read for an event that is declared: "+
+			"declare it with saga.Undone, or name it in Replies", u.command, u.definition, u.path)
+	}
+}
+
+func eachNode(nodes []saga.NodeDescription, visit func(saga.NodeDescription)) {
+	for _, n := range nodes {
+		visit(n)
+		eachNode(n.Nodes, visit)
 	}
 }

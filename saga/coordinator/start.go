@@ -47,6 +47,9 @@ func IDOf(definition, key string) saga.ID {
 // Start begins an instance and returns its id once it is committed. Without a [Key] the id is a new version 7 UUID. If the
 // error is not nil the instance may have been started all the same: start it again with the same key.
 func Start[D any](ctx context.Context, c *Coordinator, def *saga.Definition[D], data D, options ...StartOption) (saga.ID, error) {
+	if def == nil {
+		return "", fmt.Errorf("%w: the definition to start is nil", ErrConfig)
+	}
 	var settings startSettings
 	for _, o := range options {
 		o.apply(&settings)
