@@ -190,6 +190,8 @@ func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, err
 		isolation:      "'READ-COMMITTED'",
 		"sql_mode":     "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 		"wait_timeout": strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
+		// Dialect.Now is made of local time, which repeats an hour where summer time ends.
+		"time_zone": "'+00:00'",
 	}
 	for name, values := range u.Query() {
 		if name != "tls" {
