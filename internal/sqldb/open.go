@@ -36,7 +36,11 @@ type DB struct {
 	writer    *sqlx.DB
 	reader    *sqlx.DB
 	prepared  *prepared
+	unsafe    bool // it was allowed to be
 	migrating sync.Mutex
+
+	seen   sync.Mutex
+	tables []string // those that Migrate made or found
 }
 
 const (
@@ -80,6 +84,7 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.unsafe = o.unsafe
 	if err := db.check(ctx); err != nil && (!o.unsafe || !errors.Is(err, ErrUnsafe)) {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -190,6 +195,8 @@ func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, err
 		isolation:      "'READ-COMMITTED'",
 		"sql_mode":     "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 		"wait_timeout": strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
+		// The server's own may be one that does not roll back. It counts for tables of the caller's, too.
+		"default_storage_engine": "InnoDB",
 		// Dialect.Now is made of local time, which repeats an hour where summer time ends.
 		"time_zone": "'+00:00'",
 	}
