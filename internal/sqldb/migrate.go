@@ -148,11 +148,11 @@ func (d Dialect) executeOnce(ctx context.Context, tx *sql.Tx, statement string) 
 	for _, match := range columnLine.FindAllStringSubmatch(statement, -1) {
 		columns = append(columns, match[1])
 	}
-	rows, missing := tx.QueryContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+table+" LIMIT 0")
-	if missing != nil { // it is somebody else's
+	look := "SELECT " + strings.Join(columns, ", ") + " FROM " + table + " LIMIT 0"
+	if _, missing := tx.ExecContext(ctx, look); missing != nil { // it is somebody else's
 		return fmt.Errorf("%w, and it is another one: use a prefix for the tables, or another database (%w)", err, missing)
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return nil
 }
 
 var (
@@ -234,13 +234,13 @@ func (m Migrations) read(d Dialect) ([]migration, error) {
 
 // translate replaces what stands in double braces: a word, and for some an argument.
 func (d Dialect) translate(text, prefix string) (string, error) {
-	var sql strings.Builder
+	var out strings.Builder
 	text = strings.ReplaceAll(text, "{{prefix}}", prefix) // also within arguments
 	for {
 		before, rest, found := strings.Cut(text, "{{")
-		sql.WriteString(before)
+		out.WriteString(before)
 		if !found {
-			return sql.String(), nil
+			return out.String(), nil
 		}
 		term, after, closed := strings.Cut(rest, "}}")
 		word, argument, _ := strings.Cut(term, " ")
@@ -248,7 +248,7 @@ func (d Dialect) translate(text, prefix string) (string, error) {
 		if !known || !closed {
 			return "", fmt.Errorf("sqldb: {{%s}} means nothing to %s", term, d.Name)
 		}
-		sql.WriteString(strings.ReplaceAll(meaning, "$", argument))
+		out.WriteString(strings.ReplaceAll(meaning, "$", argument))
 		text = after
 	}
 }

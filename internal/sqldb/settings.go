@@ -74,7 +74,10 @@ func (db *DB) engines(ctx context.Context) ([]Setting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: read the tables' engines: %w", err)
 	}
-	var found []struct{ Name, Value string }
+	var found []struct {
+		Name  string `db:"name"`
+		Value string `db:"value"`
+	}
 	if err := db.writer.SelectContext(ctx, &found, query, args...); err != nil {
 		return nil, fmt.Errorf("sqldb: read the tables' engines: %w", err)
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 // direct executes statements on a database, each by itself.
-func direct(t *testing.T, url string, statements ...string) {
+func direct(t *testing.T, address string, statements ...string) {
 	t.Helper()
-	db := openServer(t, url)
+	db := openServer(t, address)
 	for _, s := range statements {
 		if _, err := db.Writer().ExecContext(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
