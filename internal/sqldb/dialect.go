@@ -50,6 +50,11 @@ type Dialect struct {
 	// database refuses what follows.
 	endsTx     func(error) bool
 	migrations goose.Dialect
+	// migrationLock are statements for a connection, the last of which is a query that returns whether it got the lock of this database's
+	// migrations, which ends with the connection. None where there is no such lock.
+	migrationLock []string
+	// executedBefore says that a statement of a migration was executed before. Nil where a migration that is cut off leaves nothing behind.
+	executedBefore func(error) bool
 	// words are what the terms of migrations mean; $ stands for a term's argument.
 	words map[string]string
 	// prepares says that the driver does not keep statements prepared itself.
@@ -109,7 +114,7 @@ func sqliteDialect() Dialect {
 		words: map[string]string{
 			"serial": "INTEGER PRIMARY KEY", "number": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER",
 			"char": "TEXT", "text": "TEXT", "bytes": "BLOB", "is_json": "json_valid($)",
-			"clustered": " WITHOUT ROWID", "where": " WHERE $", "generated": "VIRTUAL", "on": "", "also": ", $", "fill": "",
+			"clustered": " WITHOUT ROWID", "engine": "", "where": " WHERE $", "generated": "VIRTUAL", "on": "", "also": ", $", "fill": "",
 		},
 		prepares: true,
 	}
@@ -145,10 +150,14 @@ func postgresDialect() Dialect {
 			return slices.Contains([]string{"40001", "40P01", "55P03"}, code(err))
 		},
 		migrations: goose.DialectPostgres,
+		migrationLock: []string{
+			"SET lock_timeout = 0",
+			"SELECT true FROM pg_advisory_lock(8243010561)", // the number is arbitrary, and this package's
+		},
 		words: map[string]string{
 			"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "number": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 			"int": "BIGINT", "char": "TEXT", "text": "TEXT", "bytes": "BYTEA", "is_json": "$::json IS NOT NULL",
-			"clustered": "", "where": " WHERE $", "generated": "STORED", "on": "", "also": "", "fill": "ALTER TABLE $ SET (fillfactor = 50);",
+			"clustered": "", "engine": "", "where": " WHERE $", "generated": "STORED", "on": "", "also": "", "fill": "ALTER TABLE $ SET (fillfactor = 50);",
 		},
 	}
 }
@@ -183,10 +192,17 @@ func mysqlDialect() Dialect {
 		IsSerialization: lost,
 		endsTx:          lost,
 		migrations:      goose.DialectMySQL,
+		migrationLock: []string{
+			"SET wait_timeout = 2000000",                                     // seconds: it does nothing while others work
+			"SELECT GET_LOCK(CONCAT('sqldb.migrate.', MD5(DATABASE())), 10)", // it is the whole server's
+		},
+		executedBefore: func(err error) bool { // the table, column or index is there, or there is none to drop
+			return slices.Contains([]uint16{1050, 1060, 1061, 1091}, number(err))
+		},
 		words: map[string]string{
 			"serial": "BIGINT AUTO_INCREMENT PRIMARY KEY", "number": "BIGINT AUTO_INCREMENT PRIMARY KEY", "int": "BIGINT",
 			"char": "VARBINARY($)", "text": "LONGTEXT" + text, "bytes": "LONGBLOB", "is_json": "JSON_VALID($)",
-			"clustered": "", "where": "", "generated": "VIRTUAL", "on": " ON $", "also": ", $", "fill": "",
+			"clustered": " ENGINE=InnoDB", "engine": " ENGINE=InnoDB", "where": "", "generated": "VIRTUAL", "on": " ON $", "also": ", $", "fill": "",
 		},
 	}
 }

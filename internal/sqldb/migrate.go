@@ -2,10 +2,14 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -17,7 +21,8 @@ var ErrPrefix = errors.New("sqldb: bad table prefix: use lower-case letters, dig
 // Migrations is a package's schema.
 type Migrations struct {
 	// Files has numbered SQL files for all dialects: {{prefix}} stands for Prefix in them, and other words in double braces for what the
-	// dialects say differently; see [Dialect].
+	// dialects say differently; see [Dialect]. A semicolon ends a statement wherever it stands, two dashes begin a comment, and
+	// what follows "-- +goose Down" is not read.
 	Files fs.FS
 	// Versions is the table, prefixed too, that remembers which were applied. Each package has its own.
 	Versions string
@@ -33,88 +38,217 @@ func ValidPrefix(prefix string) error {
 	return nil
 }
 
-// migrationAttempts is how often Migrate tries when another process migrates the same database at the same time.
-const migrationAttempts = 3
-
-// Migrate applies those of the migrations that were not applied yet. Several processes may do so at once.
+// Migrate applies those of the migrations that were not applied yet. Several processes may do so at once: one works, the others wait for it.
+// One that is cut off is continued by the next. Of MySQL, tables of ours that cannot roll back are [ErrUnsafe].
 func (db *DB) Migrate(ctx context.Context, m Migrations) error {
-	if err := ValidPrefix(m.Prefix); err != nil {
+	files, err := m.read(db.dialect)
+	if err != nil {
 		return err
 	}
 	db.migrating.Lock()
 	defer db.migrating.Unlock()
-	provider, err := goose.NewProvider(db.dialect.migrations, db.writer.DB, translated{m.Files, m.Prefix, db.dialect},
-		goose.WithTableName(m.Prefix+m.Versions),
-		goose.WithDisableGlobalRegistry(true),
-		goose.WithSlog(slog.New(slog.DiscardHandler)))
+	unlock, err := db.lockMigrations(ctx)
 	if err != nil {
-		return fmt.Errorf("sqldb: migrations: %w", err)
+		return fmt.Errorf("sqldb: wait for another process's migration: %w", err)
 	}
-	// The loser of a race finds the table that the winner made, and at its next attempt the winner's version.
-	for range migrationAttempts {
-		if _, err = provider.Up(ctx); err == nil {
-			return nil
+	defer unlock()
+	if err := db.forgetHalfMade(ctx, m.Prefix+m.Versions); err != nil {
+		return fmt.Errorf("sqldb: migrate: %w", err)
+	}
+	// Without a lock, the loser of a race fails with the version that the winner applies, and goes on behind it.
+	attempts := 1
+	if len(db.dialect.migrationLock) == 0 {
+		attempts += len(files) + 1
+	}
+	for range attempts {
+		if err = db.apply(ctx, m.Prefix+m.Versions, files); err == nil {
+			return db.checkEngines(ctx, files)
 		}
 	}
 	return fmt.Errorf("sqldb: migrate: %w", err)
 }
 
-// translated is a file system whose SQL files are in the dialect's words, with the prefix put in.
-type translated struct {
-	fs.FS
-	prefix  string
-	dialect Dialect
+func (db *DB) apply(ctx context.Context, versions string, files []migration) error {
+	migrations := make([]*goose.Migration, len(files))
+	for i, file := range files {
+		migrations[i] = goose.NewGoMigration(file.version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			for _, statement := range file.statements {
+				if err := db.dialect.executeOnce(ctx, tx, statement); err != nil {
+					return fmt.Errorf("%s: %w", file.name, err)
+				}
+			}
+			return nil
+		}}, nil)
+	}
+	provider, err := goose.NewProvider(db.dialect.migrations, db.writer.DB, nil,
+		goose.WithGoMigrations(migrations...),
+		goose.WithTableName(versions),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err == nil {
+		_, err = provider.Up(ctx)
+	}
+	return err
 }
 
-// Open opens the named file.
-func (t translated) Open(name string) (fs.File, error) {
-	file, err := t.FS.Open(name)
-	if err != nil || !strings.HasSuffix(name, ".sql") {
-		return file, err
+// lockMigrations waits until no other process migrates this database. The lock ends with its connection, whatever becomes of this process.
+func (db *DB) lockMigrations(ctx context.Context) (unlock func(), err error) {
+	if len(db.dialect.migrationLock) == 0 {
+		return func() {}, nil
 	}
-	if err := file.Close(); err != nil {
-		return nil, err
-	}
-	text, err := fs.ReadFile(t.FS, name)
+	conn, err := db.writer.Connx(ctx)
 	if err != nil {
 		return nil, err
 	}
-	info, err := fs.Stat(t.FS, name)
+	unlock = func() {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // have it closed, not kept for others
+		_ = conn.Close()
+	}
+	last := len(db.dialect.migrationLock) - 1
+	for _, statement := range db.dialect.migrationLock[:last] {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	for held := false; !held; {
+		if err := conn.GetContext(ctx, &held, db.dialect.migrationLock[last]); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	return unlock, nil
+}
+
+// forgetHalfMade removes a table of versions that a process had no time to put its first row into.
+func (db *DB) forgetHalfMade(ctx context.Context, versions string) error {
+	if db.dialect.executedBefore == nil {
+		return nil
+	}
+	var rows int
+	if err := db.writer.GetContext(ctx, &rows, "SELECT count(*) FROM "+versions); err != nil || rows > 0 {
+		return nil //nolint:nilerr // there is none yet, and whatever else is wrong goose finds as well
+	}
+	_, err := db.writer.ExecContext(ctx, "DROP TABLE "+versions)
+	return err
+}
+
+// executeOnce executes a statement of a migration. Where the database does not roll back what changes tables, a process that was cut off has left
+// some of a migration's statements behind. All are executed again then, and what says that it is there already, or gone already, was.
+func (d Dialect) executeOnce(ctx context.Context, tx *sql.Tx, statement string) error {
+	_, err := tx.ExecContext(ctx, statement)
+	if err == nil || d.executedBefore == nil || !d.executedBefore(err) {
+		return err
+	}
+	table := createdTable(statement)
+	if table == "" {
+		return nil
+	}
+	var columns []string
+	for _, match := range columnLine.FindAllStringSubmatch(statement, -1) {
+		columns = append(columns, match[1])
+	}
+	look := "SELECT " + strings.Join(columns, ", ") + " FROM " + table + " LIMIT 0"
+	if _, missing := tx.ExecContext(ctx, look); missing != nil { // it is somebody else's
+		return fmt.Errorf("%w, and it is another one: use a prefix for the tables, or another database (%w)", err, missing)
+	}
+	return nil
+}
+
+var (
+	createTable = regexp.MustCompile(`^CREATE TABLE (\w+)`)
+	columnLine  = regexp.MustCompile(`(?m)^\s+([a-z_]+) `)
+)
+
+// createdTable returns the name of the table that a statement makes, or "".
+func createdTable(statement string) string {
+	if match := createTable.FindStringSubmatch(statement); match != nil {
+		return match[1]
+	}
+	return ""
+}
+
+// checkEngines looks at the tables that the migrations make. DB.Settings tells of them from now on.
+func (db *DB) checkEngines(ctx context.Context, files []migration) error {
+	db.seen.Lock()
+	for _, file := range files {
+		for _, statement := range file.statements {
+			if table := createdTable(statement); table != "" && !slices.Contains(db.tables, table) {
+				db.tables = append(db.tables, table)
+			}
+		}
+	}
+	db.seen.Unlock()
+	settings, err := db.engines(ctx)
 	if err != nil {
+		return err
+	}
+	if db.unsafe {
+		return nil
+	}
+	return unsafe(settings)
+}
+
+// migration is a file in the words of a dialect.
+type migration struct {
+	name       string
+	version    int64
+	statements []string
+}
+
+var comment = regexp.MustCompile(`--.*`)
+
+// read returns the migrations in their order.
+func (m Migrations) read(d Dialect) ([]migration, error) {
+	if err := ValidPrefix(m.Prefix); err != nil {
 		return nil, err
 	}
-	sql, err := t.translate(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	names, err := fs.Glob(m.Files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("sqldb: no migrations: %w", errors.Join(err, fs.ErrNotExist))
 	}
-	return &sqlFile{Reader: strings.NewReader(sql), info: info}, nil
+	files := make([]migration, len(names))
+	for i, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, fmt.Errorf("sqldb: migrations: %w", err)
+		}
+		text, err := fs.ReadFile(m.Files, name)
+		if err != nil {
+			return nil, fmt.Errorf("sqldb: migrations: %w", err)
+		}
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		up, err = d.translate(comment.ReplaceAllString(up, ""), m.Prefix)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[i] = migration{name: name, version: version}
+		for statement := range strings.SplitSeq(up, ";") {
+			if statement = strings.TrimSpace(statement); statement != "" {
+				files[i].statements = append(files[i].statements, statement)
+			}
+		}
+	}
+	return files, nil
 }
 
 // translate replaces what stands in double braces: a word, and for some an argument.
-func (t translated) translate(text string) (string, error) {
-	var sql strings.Builder
-	text = strings.ReplaceAll(text, "{{prefix}}", t.prefix) // also within arguments
+func (d Dialect) translate(text, prefix string) (string, error) {
+	var out strings.Builder
+	text = strings.ReplaceAll(text, "{{prefix}}", prefix) // also within arguments
 	for {
 		before, rest, found := strings.Cut(text, "{{")
-		sql.WriteString(before)
+		out.WriteString(before)
 		if !found {
-			return sql.String(), nil
+			return out.String(), nil
 		}
 		term, after, closed := strings.Cut(rest, "}}")
 		word, argument, _ := strings.Cut(term, " ")
-		meaning, known := t.dialect.words[word]
+		meaning, known := d.words[word]
 		if !known || !closed {
-			return "", fmt.Errorf("sqldb: {{%s}} means nothing to %s", term, t.dialect.Name)
+			return "", fmt.Errorf("sqldb: {{%s}} means nothing to %s", term, d.Name)
 		}
-		sql.WriteString(strings.ReplaceAll(meaning, "$", argument))
+		out.WriteString(strings.ReplaceAll(meaning, "$", argument))
 		text = after
 	}
 }
-
-type sqlFile struct {
-	*strings.Reader
-	info fs.FileInfo
-}
-
-func (f *sqlFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *sqlFile) Close() error               { return nil }

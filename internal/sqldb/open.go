@@ -36,7 +36,11 @@ type DB struct {
 	writer    *sqlx.DB
 	reader    *sqlx.DB
 	prepared  *prepared
+	unsafe    bool // it was allowed to be
 	migrating sync.Mutex
+
+	seen   sync.Mutex
+	tables []string // those that Migrate made or found
 }
 
 const (
@@ -52,66 +56,71 @@ type Option struct{ apply func(*options) }
 type options struct {
 	unsafe bool
 	lease  time.Duration
+	answer time.Duration
 }
 
-// lockWait is how long a statement waits for what another transaction holds, before it fails and the transaction may be tried again.
-const lockWait = 5 * time.Second
-
-// defaultLease is that of [Lease].
-const defaultLease = 30 * time.Second
+const (
+	// lockWait is how long a statement waits for what another transaction holds, before it fails and the transaction may be tried again.
+	lockWait = 5 * time.Second
+	// defaultLease is that of [Lease].
+	defaultLease = 30 * time.Second
+	// answerTime bounds how long a server that has taken a connection may say nothing: it may be none of ours.
+	answerTime = 10 * time.Second
+)
 
 // AllowUnsafe opens a database although a setting says that it may lose what was committed; [DB.Settings] tells which.
 func AllowUnsafe() Option { return Option{func(o *options) { o.unsafe = true }} }
 
-// Lease says how long a transaction in which nothing is executed may last before the server ends it, so that a process which was stopped
-// or has lost its network does not keep its rows from others for longer. MySQL rounds it up to seconds. SQLite has nothing of
-// the kind: a stopped process keeps the file until it goes on or ends. Zero or less means 30 s.
+// Lease says how long a transaction in which nothing is executed, or whose results nobody reads, may last before the server ends it, so that a
+// process which was stopped or has lost its network does not keep its rows from others for longer. MySQL rounds it up to seconds. The second
+// needs a PostgreSQL on Linux 5.11 or later: elsewhere one that stops in the middle of a result of hundreds of kB keeps its rows until it goes on or ends.
+// SQLite has nothing of the kind: a stopped process keeps the file until it goes on or ends. Zero or less means 30 s.
 func Lease(d time.Duration) Option { return Option{func(o *options) { o.lease = d }} }
 
 // Open opens the database that rawURL names and checks its settings. The caller closes it. URLs are "sqlite:PATH", "sqlite::memory:",
 // "postgres://USER:PASSWORD@HOST/DATABASE" with the parameters of pgx, and "mysql://USER:PASSWORD@HOST/DATABASE", for MariaDB too.
 // A URL of another kind: [ErrURL]. A setting that is not as it must be: [ErrUnsafe].
 func Open(ctx context.Context, rawURL string, opts ...Option) (*DB, error) {
-	var o options
+	o := options{answer: answerTime}
 	for _, option := range opts {
 		option.apply(&o)
 	}
 	if o.lease <= 0 {
 		o.lease = defaultLease
 	}
-	db, err := open(ctx, rawURL, o.lease)
+	db, err := open(ctx, rawURL, o)
 	if err != nil {
 		return nil, err
 	}
+	db.unsafe = o.unsafe
 	if err := db.check(ctx); err != nil && (!o.unsafe || !errors.Is(err, ErrUnsafe)) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func open(ctx context.Context, rawURL string, lease time.Duration) (*DB, error) {
-	scheme, rest, ok := strings.Cut(rawURL, ":")
-	if !ok || rest == "" {
-		scheme = ""
-	}
+func open(ctx context.Context, rawURL string, o options) (*DB, error) {
+	scheme, rest, _ := strings.Cut(rawURL, ":")
 	var db *DB
 	var err error
 	switch scheme {
 	case "sqlite":
+		if rest == "" {
+			return nil, fmt.Errorf("%w: name a file behind sqlite:, as in sqlite:orders.db", ErrURL)
+		}
 		db, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
-		db, err = openServer(ctx, postgresDialect(), rawURL, postgresDSN(lease))
+		db, err = openServer(ctx, postgresDialect(), rawURL, o.answer, postgresDSN(o.lease))
 	case "mysql":
-		db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("transaction_isolation", lease))
+		db, err = openServer(ctx, mysqlDialect(), rawURL, o.answer, mysqlDSN("transaction_isolation", o.lease))
 		if e := (*mysql.MySQLError)(nil); errors.As(err, &e) && e.Number == mysqlUnknownVariable { // MariaDB
-			db, err = openServer(ctx, mysqlDialect(), rawURL, mysqlDSN("tx_isolation", lease))
+			db, err = openServer(ctx, mysqlDialect(), rawURL, o.answer, mysqlDSN("tx_isolation", o.lease))
 		}
 		if err == nil { // a connection that rests for the lease is closed as well: that is to be done here
-			db.writer.SetConnMaxIdleTime(lease / 2)
+			db.writer.SetConnMaxIdleTime(o.lease / 2)
 		}
 	default:
-		// The URL may hold a password: only its scheme is repeated.
-		return nil, fmt.Errorf("%w: scheme %q: use sqlite, postgres or mysql", ErrURL, scheme)
+		return nil, fmt.Errorf("%w: begin it with sqlite:, postgres:// or mysql://", ErrURL) // nothing of it is repeated: it may hold a password
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open: %w", err)
@@ -137,16 +146,21 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
-func openServer(ctx context.Context, d Dialect, rawURL string, dsn func(*url.URL) (string, error)) (*DB, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return nil, fmt.Errorf("%w: want %s://USER:PASSWORD@HOST:PORT/DATABASE", ErrURL, d.Name)
+func openServer(ctx context.Context, d Dialect, rawURL string, answer time.Duration, dsn func(*url.URL) (string, error)) (*DB, error) {
+	u, err := parseURL(d.Name, rawURL)
+	if err != nil {
+		return nil, err
 	}
 	name, err := dsn(u)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := connect(ctx, d, name, connections)
+	first, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	pool, err := connect(first, d, name, connections)
+	if err != nil && first.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer from %s in %s: is it a %s server? (%w)", u.Host, answer, d.Name, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +169,25 @@ func openServer(ctx context.Context, d Dialect, rawURL string, dsn func(*url.URL
 		db.prepared = newPrepared(pool)
 	}
 	return db, nil
+}
+
+// parseURL returns the URL of a server. What is wrong is told without repeating any of it: a password may be in every part of what cannot be read.
+func parseURL(name, rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	var fault string
+	switch _, escape := errors.AsType[url.EscapeError](err); {
+	case escape:
+		fault = "a % in it begins no code: write it as %25"
+	case err != nil:
+		fault = "the host or the port cannot be read: write the port as a number, and / ? # in the password as %2F %3F %23"
+	case u.Host == "":
+		fault = "it lacks a host"
+	case strings.Trim(u.Path, "/") == "":
+		fault = "it lacks a database"
+	default:
+		return u, nil
+	}
+	return nil, fmt.Errorf("%w: %s: want %s://USER:PASSWORD@HOST:PORT/DATABASE", ErrURL, fault, name)
 }
 
 // postgresDSN is pgx's own URL. What decides is read anew in each statement. A statement is planned once for a connection, unless the URL says otherwise.
@@ -166,7 +199,9 @@ func postgresDSN(lease time.Duration) func(*url.URL) (string, error) {
 			query.Set("plan_cache_mode", "force_generic_plan")
 		}
 		query.Set("lock_timeout", strconv.FormatInt(lockWait.Milliseconds(), 10))
-		query.Set("idle_in_transaction_session_timeout", strconv.FormatInt(max(1, lease.Milliseconds()), 10))
+		milliseconds := strconv.FormatInt(max(1, lease.Milliseconds()), 10)
+		query.Set("idle_in_transaction_session_timeout", milliseconds)
+		query.Set("tcp_user_timeout", milliseconds) // who does not read a result is not idle
 		c := *u
 		c.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // as pgx reads it
 		return c.String(), nil
@@ -191,11 +226,18 @@ func mysqlConfig(u *url.URL, isolation string, lease time.Duration) (string, err
 	c.Passwd, _ = u.User.Password()
 	c.ClientFoundRows, c.InterpolateParams = true, true
 	c.MaxAllowedPacket = 0 // the server's: what is larger in whole goes to it in parts
+	seconds := strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10)
 	c.Params = map[string]string{
 		isolation:                  "'READ-COMMITTED'",
 		"innodb_lock_wait_timeout": strconv.Itoa(int(lockWait.Seconds())),
 		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-		"wait_timeout":             strconv.FormatInt(int64((lease+time.Second-1)/time.Second), 10),
+		"wait_timeout":             seconds,
+		// who does not read a result is not idle
+		"net_write_timeout": seconds,
+		// The server's own may be one that does not roll back. It counts for tables of the caller's, too.
+		"default_storage_engine": "InnoDB",
+		// Dialect.Now is made of local time, which repeats an hour where summer time ends.
+		"time_zone": "'+00:00'",
 	}
 	for name, values := range u.Query() {
 		if name != "tls" {

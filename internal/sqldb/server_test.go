@@ -126,6 +126,25 @@ func TestIntegrationUnsafeSettings(t *testing.T) {
 	})
 }
 
+// twoProcesses opens a database with a row as two processes do, of which the second will be stopped.
+func twoProcesses(t *testing.T, url string, lease time.Duration) (db, stopped *sqldb.DB) {
+	t.Helper()
+	db = open(t, url)
+	exec(t, db, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO t VALUES (1, 0)")
+	stopped, err := sqldb.Open(t.Context(), url, sqldb.Lease(lease))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stopped.Close() })
+	return db, stopped
+}
+
+// add is a transaction that changes the row.
+func add(ctx context.Context, tx sqlx.ExtContext) error {
+	_, err := tx.ExecContext(ctx, "UPDATE t SET n = n + 1 WHERE id = 1")
+	return err
+}
+
 // TestIntegrationLease shows that a process which stops in the middle of a transaction keeps its rows from others no longer than the lease.
 func TestIntegrationLease(t *testing.T) {
 	t.Parallel()
@@ -133,18 +152,7 @@ func TestIntegrationLease(t *testing.T) {
 	for name, server := range testenv.Servers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := server(t).URL
-			db := open(t, url)
-			exec(t, db, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO t VALUES (1, 0)")
-			stopped, err := sqldb.Open(t.Context(), url, sqldb.Lease(lease))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = stopped.Close() }()
-			add := func(ctx context.Context, tx sqlx.ExtContext) error {
-				_, err := tx.ExecContext(ctx, "UPDATE t SET n = n + 1 WHERE id = 1")
-				return err
-			}
+			db, stopped := twoProcesses(t, server(t).URL, lease)
 			holds, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 			go func() {
 				ended <- stopped.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
@@ -175,6 +183,43 @@ func TestIntegrationLease(t *testing.T) {
 			<-time.After(lease + lease/2)
 			if err := stopped.InTx(t.Context(), add); err != nil {
 				t.Errorf("a transaction after the rest: %v", err)
+			}
+		})
+	}
+}
+
+// TestIntegrationLeaseOfAReader stops a process while it reads a result, which its transaction holds a row for.
+func TestIntegrationLeaseOfAReader(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	for name, server := range testenv.Servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, stopped := twoProcesses(t, server(t).URL, lease)
+			err := stopped.InTx(t.Context(), func(ctx context.Context, tx sqlx.ExtContext) error {
+				if err := add(ctx, tx); err != nil {
+					return err
+				}
+				eight := "(SELECT 1" + strings.Repeat(" UNION ALL SELECT 1", 7) + ")"
+				rows, err := tx.QueryContext(ctx, "SELECT REPEAT('x', 100000) FROM "+eight+" a, "+eight+" b, "+eight+" c") // 50 MB, more than any buffer holds
+				if err != nil {
+					return err
+				}
+				defer func() { _ = rows.Close() }()
+				began := time.Now()
+				bounded, cancel := context.WithTimeout(ctx, lease+10*time.Second)
+				defer cancel()
+				if err := db.InTx(bounded, add); err != nil {
+					t.Error(err)
+				}
+				t.Logf("another process waited %s with a lease of %s", time.Since(began).Round(10*time.Millisecond), lease)
+				if took := time.Since(began); took > lease+5*time.Second {
+					t.Errorf("another process waited %s", took)
+				}
+				return nil
+			})
+			if err == nil {
+				t.Error("the transaction of the one that was stopped was committed")
 			}
 		})
 	}

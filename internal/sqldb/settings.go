@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // Setting is one setting of the database that the stores' promises rest on.
@@ -55,6 +57,37 @@ func (db *DB) Settings(ctx context.Context) ([]Setting, error) {
 			return nil, fmt.Errorf("sqldb: read setting %s: %w", settings[i].Name, err)
 		}
 	}
+	engines, err := db.engines(ctx)
+	return append(settings, engines...), err
+}
+
+// engines are MySQL's for those of our tables that [DB.Migrate] has seen, where they are not what they must be.
+func (db *DB) engines(ctx context.Context) ([]Setting, error) {
+	db.seen.Lock()
+	tables := slices.Clone(db.tables)
+	db.seen.Unlock()
+	if db.dialect.Name != "mysql" || len(tables) == 0 {
+		return nil, nil
+	}
+	query, args, err := sqlx.In("SELECT table_name AS name, engine AS value FROM information_schema.tables"+
+		" WHERE table_schema = DATABASE() AND engine <> 'InnoDB' AND table_name IN (?) ORDER BY table_name", tables)
+	if err != nil {
+		return nil, fmt.Errorf("sqldb: read the tables' engines: %w", err)
+	}
+	var found []struct {
+		Name  string `db:"name"`
+		Value string `db:"value"`
+	}
+	if err := db.writer.SelectContext(ctx, &found, query, args...); err != nil {
+		return nil, fmt.Errorf("sqldb: read the tables' engines: %w", err)
+	}
+	settings := make([]Setting, len(found))
+	for i, table := range found {
+		settings[i] = Setting{
+			Name: "engine of " + table.Name, Value: table.Value, Want: "InnoDB",
+			Why: "what is rolled back stays; ALTER TABLE " + table.Name + " ENGINE = InnoDB mends it",
+		}
+	}
 	return settings, nil
 }
 
@@ -98,11 +131,16 @@ func (db *DB) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var unsafe []error
+	return unsafe(settings)
+}
+
+// unsafe is [ErrUnsafe] for each setting that is not as it must be.
+func unsafe(settings []Setting) error {
+	var faults []error
 	for _, s := range settings {
 		if !s.Safe() {
-			unsafe = append(unsafe, fmt.Errorf("%w: %s", ErrUnsafe, s))
+			faults = append(faults, fmt.Errorf("%w: %s", ErrUnsafe, s))
 		}
 	}
-	return errors.Join(unsafe...)
+	return errors.Join(faults...)
 }

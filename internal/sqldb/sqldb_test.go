@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"go.uber.org/goleak"
@@ -69,6 +71,22 @@ func TestOpenRefusesOtherURLsWithoutRepeatingThem(t *testing.T) {
 	}
 	if _, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "none", "x.db")); err == nil {
 		t.Error("Open of a file in a folder that does not exist succeeded")
+	}
+}
+
+// TestOpenDoesNotWaitForEver opens what takes connections and says nothing.
+func TestOpenDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	for _, kind := range []string{"postgres", "mysql"} {
+		_, err := sqldb.Open(t.Context(), kind+"://u:secret@"+silent.Addr().String()+"/d", sqldb.AnswerTime(100*time.Millisecond))
+		if err == nil || !strings.Contains(err.Error(), "no answer from "+silent.Addr().String()) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 

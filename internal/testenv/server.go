@@ -25,6 +25,11 @@ func Args(args ...string) ServerOption {
 	return ServerOption{func(k *kind) { k.command = append(k.command, args...) }}
 }
 
+// Env sets a variable in the server's environment.
+func Env(name, value string) ServerOption {
+	return ServerOption{func(k *kind) { k.env[name] = value }}
+}
+
 // SmallDisk gives the server a disk of that many megabytes at the path, which anyone may write to and which is empty after a start.
 func SmallDisk(path string, megabytes int) ServerOption {
 	return ServerOption{func(k *kind) { k.disks = map[string]string{path: fmt.Sprintf("size=%dm,mode=1777", megabytes)} }}

@@ -29,8 +29,9 @@ type Option = sqldb.Option
 func AllowUnsafe() Option { return sqldb.AllowUnsafe() }
 
 // Lease says how long a process that does nothing may keep rows from others, because it was stopped in the middle of a
-// transaction. Zero or less means 30 s. A handler that executes no statement for
-// so long loses its transaction, and is called again.
+// transaction. Zero or less means 30 s. A handler that executes no statement, or reads nothing of a large result, for so long loses its
+// transaction, and is called again. A PostgreSQL on anything but Linux (5.11 or later) waits for whoever stopped in the middle
+// of a result of hundreds of kB, and SQLite for everybody.
 func Lease(d time.Duration) Option { return sqldb.Lease(d) }
 
 // Open opens the database that url names, "sqlite:PATH", "sqlite::memory:", "postgres://USER:PASSWORD@HOST/DATABASE" or

@@ -7,12 +7,16 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/alpespartners/alpespartners/alpes/sqlalpes"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
 	"github.com/alpespartners/alpespartners/messaging/sqlmsg"
 	"github.com/alpespartners/alpespartners/saga/sqlsaga"
 )
+
+// slowAfter is how long a database may take to be ready before it is told that it is waited for.
+const slowAfter = 2 * time.Second
 
 // openDatabase opens the database, unless nothing that runs here keeps anything, and makes its tables.
 func (a *App) openDatabase(ctx context.Context) error {
@@ -27,16 +31,12 @@ func (a *App) openDatabase(ctx context.Context) error {
 	if a.cfg.AllowUnsafe {
 		options = append(options, sqldb.AllowUnsafe())
 	}
+	// It may not answer, or another process may be at its tables.
+	slow := time.AfterFunc(slowAfter, func() { a.logger("database").InfoContext(ctx, "waiting for the database", "where", a.cfg.location()) })
+	defer slow.Stop()
 	if a.db, err = sqldb.Open(ctx, address, options...); err != nil {
 		a.db = nil
-		if ctx.Err() != nil {
-			return err
-		}
-		text := strings.Join(strings.Fields(err.Error()), " ") // drivers write several lines
-		return fmt.Errorf("%w: %s: %s", ErrConfig, text, a.cfg.databaseAdvice(err))
-	}
-	if err := a.tellUnsafe(ctx); err != nil {
-		return err
+		return a.cfg.databaseError(ctx, err)
 	}
 	if a.messages, err = sqlmsg.NewStore(a.db, sqlmsg.Config{}); err != nil {
 		return err
@@ -44,7 +44,10 @@ func (a *App) openDatabase(ctx context.Context) error {
 	if a.sagas, err = sqlsaga.New(a.db, sqlsaga.Config{Outbox: a.messages}); err != nil {
 		return err
 	}
-	return errors.Join(a.messages.Migrate(ctx), a.sagas.Migrate(ctx), sqlalpes.Migrate(ctx, a.db))
+	if err := errors.Join(a.messages.Migrate(ctx), a.sagas.Migrate(ctx), sqlalpes.Migrate(ctx, a.db)); err != nil {
+		return a.cfg.databaseError(ctx, err)
+	}
+	return a.tellUnsafe(ctx)
 }
 
 // tellUnsafe warns of settings that were allowed to be as they are.
@@ -58,16 +61,24 @@ func (a *App) tellUnsafe(ctx context.Context) error {
 	return err
 }
 
-// databaseAdvice says which setting an error of opening is about, and what to do.
-func (c Config) databaseAdvice(err error) string {
-	switch {
-	case errors.Is(err, sqldb.ErrUnsafe):
-		return "database: change the database's setting, or take the risk with allow-unsafe"
-	case c.Database != "":
-		return "database: " + c.location() + " must be there, and its user may make tables; without the setting everything is kept in a file"
-	default:
-		return "data: " + c.location() + ": name a file in a folder that exists and can be written to, or keep everything in memory (ephemeral)"
+// databaseError names the setting that an error of opening is about, and says what to do.
+func (c Config) databaseError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
 	}
+	text := strings.Join(strings.Fields(err.Error()), " ") // drivers write several lines
+	var advice string
+	switch {
+	case errors.Is(err, sqldb.ErrURL):
+		return fmt.Errorf("%w: database: %s", ErrConfig, text)
+	case errors.Is(err, sqldb.ErrUnsafe):
+		advice = "database: change the database's setting, or take the risk with allow-unsafe"
+	case c.Database != "":
+		advice = "database: " + c.location() + " must be there, and its user may make tables; without the setting everything is kept in a file"
+	default:
+		advice = "data: " + c.location() + ": name a file in a folder that exists and can be written to, or keep everything in memory (ephemeral)"
+	}
+	return fmt.Errorf("%w: %s: %s", ErrConfig, text, advice)
 }
 
 // database returns the URL of the database as package sqldb wants it.
@@ -78,19 +89,26 @@ func (c Config) database() (string, error) {
 	case c.Database == "":
 		return "sqlite:" + c.Data, nil
 	}
-	scheme, rest, _ := strings.Cut(c.Database, ":")
+	scheme, rest, found := strings.Cut(c.Database, ":")
+	if !found || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+") != "" { // nothing of it is repeated: it may hold a password
+		return "", fmt.Errorf("%w: database: it is no URL: %s", ErrConfig, urlAdvice)
+	}
 	dialect, _, _ := strings.Cut(scheme, "+") // "mysql+pymysql"
-	switch dialect {
-	case "sqlite":
+	switch {
+	case dialect == "sqlite" && rest == "":
+		return "", fmt.Errorf("%w: database: name a file behind sqlite:, as in sqlite:alpes-partners.db", ErrConfig)
+	case dialect == "sqlite":
 		return "sqlite:" + sqlitePath(rest), nil
-	case "mysql", "mariadb":
+	case dialect == "mysql" || dialect == "mariadb":
 		return mysqlURL(rest)
-	case "postgres", "postgresql":
+	case dialect == "postgres" || dialect == "postgresql":
 		return "postgres:" + rest, nil
-	default: // it may hold a password: only its scheme is repeated
-		return "", fmt.Errorf("%w: database: %q is no kind of database: begin the URL with sqlite:, postgres:// or mysql://", ErrConfig, scheme)
+	default:
+		return "", fmt.Errorf("%w: database: %q is no kind of database: %s", ErrConfig, scheme, urlAdvice)
 	}
 }
+
+const urlAdvice = "begin the URL with sqlite:, postgres:// or mysql://"
 
 // sqlitePath returns the path of a URL without its scheme. SQLAlchemy writes three slashes before it, and nothing for a database in memory.
 func sqlitePath(rest string) string {
@@ -138,7 +156,7 @@ func (c Config) location() string {
 		if u, err := url.Parse(address); err == nil {
 			return u.Scheme + "://" + u.Host + u.Path // without who, and the password
 		}
-		return "on a server"
+		return "a server"
 	}
 	if absolute, err := filepath.Abs(path); err == nil {
 		return absolute

@@ -1,8 +1,12 @@
 package app_test
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,7 +41,11 @@ func TestDatabaseURLs(t *testing.T) {
 	}
 	for text, part := range map[string]string{
 		"oracle://u:secret@h/d": `"oracle"`,
-		"secret":                "begin the URL with sqlite:, postgres:// or mysql://",
+		"secret":                "it is no URL: begin the URL with sqlite:, postgres:// or mysql://",
+		"host=127.0.0.1 user=postgres password=secret dbname=x":       "begin the URL with",
+		"host=127.0.0.1 port=5432 password=secret options='-c a:b=c'": "begin the URL with",
+		"sqlite":                "begin the URL with",
+		"sqlite:":               "name a file behind sqlite:",
 		"mysql://u:se%cret@h/d": "mysql://USER:PASSWORD@HOST",
 		"mysql+pymysql://u:secret@h/d?charset=big5": `"big5"`,
 	} {
@@ -45,7 +53,7 @@ func TestDatabaseURLs(t *testing.T) {
 		if !errors.Is(err, app.ErrConfig) || !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), "database: ") {
 			t.Errorf("%s: got %s, %v", text, got, err)
 		}
-		if text != "secret" && strings.Contains(err.Error(), "secret") {
+		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("the password is told: %v", err)
 		}
 	}
@@ -65,5 +73,54 @@ func TestNothingIsKeptByTheBFF(t *testing.T) {
 	}
 	if err := a.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsWrongWithAURLIsTold wants the fault of a URL, without advice on what may be wrong with a database, and without its password.
+func TestWhatIsWrongWithAURLIsTold(t *testing.T) {
+	t.Parallel()
+	for text, part := range map[string]string{
+		"postgres://u:secret@h:port/x":   "the port",
+		"postgres://u:secret/x@h/x":      "%2F",
+		"postgres://u:secret%zz@h/x":     "%25",
+		"postgres://u:secret@/x":         "a host",
+		"mysql://u:secret@h":             "a database",
+		"mysql://u:secret@h/d?parse=yes": `"parse"`,
+	} {
+		_, err := app.New(t.Context(), app.Config{Listen: "127.0.0.1:0", Database: text, Logger: slog.New(slog.DiscardHandler)})
+		if !errors.Is(err, app.ErrConfig) || !strings.Contains(err.Error(), "database: ") || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", text, err)
+		} else if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "must be there") {
+			t.Errorf("%s: the password, or advice that does not fit: %v", text, err)
+		}
+	}
+}
+
+// TestASilentDatabaseIsTold wants to know what a start waits for.
+func TestASilentDatabaseIsTold(t *testing.T) {
+	t.Parallel()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	logged, log := io.Pipe()
+	defer func() { _ = logged.Close() }()
+	lines := bufio.NewScanner(logged)
+	told := make(chan string, 1)
+	go func() {
+		lines.Scan()
+		told <- lines.Text()
+		cancel()
+	}()
+	config := app.Config{Listen: "127.0.0.1:0", Database: "mysql://u:secret@" + silent.Addr().String() + "/d", Logger: slog.New(slog.NewTextHandler(log, nil))}
+	if _, err := app.New(ctx, config); !errors.Is(err, context.Canceled) {
+		t.Errorf("New returned %v", err)
+	}
+	_ = log.Close()
+	if line := <-told; !strings.Contains(line, "waiting for the database") || !strings.Contains(line, silent.Addr().String()) || strings.Contains(line, "secret") {
+		t.Errorf("it logged %q", line)
 	}
 }

@@ -11,7 +11,7 @@ CREATE TABLE campaigns (
     participantes {{text}} NOT NULL CHECK ({{is_json participantes}}),
     status        VARCHAR(10)  NOT NULL CHECK (status IN ('pending', 'active')),
     version       {{int}}      NOT NULL
-);
+){{engine}};
 
 CREATE TABLE partners (
     seq                {{number}},
@@ -20,7 +20,7 @@ CREATE TABLE partners (
     nombre             VARCHAR(100) NOT NULL,
     tipo               VARCHAR(10)  NOT NULL CHECK (tipo IN ('influencer', 'affiliate')),
     informacion_perfil VARCHAR(255) NOT NULL
-);
+){{engine}};
 
 CREATE TABLE eventos (
     seq        {{number}},
@@ -28,14 +28,14 @@ CREATE TABLE eventos (
     id_partner VARCHAR(100) NOT NULL,
     id_campana VARCHAR(100) NOT NULL,
     fecha      BIGINT       NOT NULL -- milliseconds since 1970 UTC
-);
+){{engine}};
 
 -- How many events a campaign has, in a row that a transaction can hold while it decides about one more.
 CREATE TABLE eventos_por_campana (
     id_campana VARCHAR(100) NOT NULL PRIMARY KEY,
     cantidad   BIGINT       NOT NULL CHECK (cantidad >= 0),
     version    BIGINT       NOT NULL
-);
+){{engine}};
 
 -- +goose Down
 DROP TABLE eventos_por_campana;

@@ -7,7 +7,7 @@ CREATE TABLE {{prefix}}outbox (
     type        {{text}} NOT NULL,
     headers     {{text}} NOT NULL,
     payload     {{bytes}} NOT NULL
-);
+){{engine}};
 
 CREATE TABLE {{prefix}}inbox (
     consumer      {{char 100}} NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE {{prefix}}inbox (
     reply_payload {{bytes}} NOT NULL,
     handled_at    {{int}} NOT NULL,
     PRIMARY KEY (consumer, entry_key)
-);
+){{engine}};
 CREATE INDEX {{prefix}}inbox_handled_at ON {{prefix}}inbox (handled_at);
 
 CREATE TABLE {{prefix}}dead_letters (
@@ -40,7 +40,7 @@ CREATE TABLE {{prefix}}dead_letters (
     attempts     {{int}} NOT NULL,
     failed_at    {{int}} NOT NULL,
     UNIQUE (subscription, identity)
-);
+){{engine}};
 
 -- +goose Down
 DROP TABLE {{prefix}}dead_letters;

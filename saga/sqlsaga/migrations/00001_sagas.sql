@@ -17,7 +17,7 @@ CREATE TABLE {{prefix}}sagas (
     nodes      {{bytes}} NOT NULL,
     data       {{bytes}} NOT NULL,
     wake_at    {{int}}           -- milliseconds since 1970
-);
+){{engine}};
 CREATE INDEX {{prefix}}sagas_wake ON {{prefix}}sagas (wake_at){{where live = 1 AND wake_at IS NOT NULL}};
 CREATE INDEX {{prefix}}sagas_status ON {{prefix}}sagas (status, seq){{where status IN ('running', 'compensating', 'parked')}};
 CREATE INDEX {{prefix}}sagas_key ON {{prefix}}sagas (saga_key, definition){{where saga_key <> ''}};

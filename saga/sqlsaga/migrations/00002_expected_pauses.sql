@@ -8,7 +8,7 @@ CREATE TABLE {{prefix}}saga_expected (
     match_key {{char 64}} NOT NULL,
     answer    {{char 255}} NOT NULL, -- the message that answered it, or ''
     UNIQUE (saga_id, node, direction, epoch)
-);
+){{engine}};
 CREATE INDEX {{prefix}}saga_expected_key ON {{prefix}}saga_expected (match_key, answer, seq);
 CREATE INDEX {{prefix}}saga_expected_answer ON {{prefix}}saga_expected (answer){{where answer <> ''}};
 
