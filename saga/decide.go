@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // pageItems bounds how many items of a fan-out one transition creates, starts or compensates.
@@ -64,6 +66,7 @@ func ParkOrphan(s State, reason string, now time.Time) (State, []Effect) {
 	if !s.Exists() || s.Status.Terminal() || s.Orphaned {
 		return s, nil
 	}
+	reason = legible.Line(reason)
 	next := s.clone()
 	next.Orphaned, next.Status, next.Reason, next.Updated = true, Parked, reason, now
 	next.Version++
@@ -533,15 +536,15 @@ func (r *record) path(n *node) string { return joinPath(r.Key, n.local) }
 func guard(what string, call func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %s", what, legible(p))
+			err = fmt.Errorf("%s panicked: %s", what, legible.Line(panicText(p)))
 		}
 	}()
 	call()
 	return nil
 }
 
-// legible is a panic's value if it is an error or a string, else only its type: it might be data.
-func legible(p any) string {
+// panicText is a panic's value if it is an error or a string, else only its type: it might be data.
+func panicText(p any) string {
 	switch p := p.(type) {
 	case error:
 		return p.Error()

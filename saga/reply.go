@@ -3,12 +3,14 @@ package saga
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // FailureReason may be implemented by failure events: the text goes to the instance's reason and log, for people to
 // read. It should hold no personal data.
 type FailureReason interface {
-	// FailureReason says in one line why the command was refused.
+	// FailureReason says in one line why the command was refused. What is longer than a kilobyte is cut.
 	FailureReason() string
 }
 
@@ -214,7 +216,7 @@ func (m *machine) apply(r *record, n *node, h *handler, event any) (bool, error)
 	return true, nil
 }
 
-// reasonOf is what the event says, or else its type.
+// reasonOf is what the event says, or else its type. It comes from outside, and is made such that every store can keep it.
 func reasonOf(event any) string {
 	reason := fmt.Sprintf("%T", event)
 	if said, ok := event.(FailureReason); ok {
@@ -222,5 +224,5 @@ func reasonOf(event any) string {
 			return err.Error()
 		}
 	}
-	return reason
+	return legible.Line(reason)
 }

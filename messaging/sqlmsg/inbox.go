@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -53,7 +54,7 @@ func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (
 	found := make(map[string]inbox.Entry, len(keys))
 	asked := make(map[string]string, len(keys)) // as it is stored → as it was asked for
 	for _, key := range keys {
-		asked[bounded(key)] = key
+		asked[legible.Key(key, maxKey)] = key
 	}
 	keys = slices.Collect(maps.Keys(asked))
 	if err := t.claim(ctx, consumer, keys); err != nil {
@@ -127,7 +128,7 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		if !e.Started.IsZero() {
 			started = e.Started.UnixMicro()
 		}
-		row := []any{e.Consumer, bounded(e.Key), e.Epoch, string(e.Outcome), started,
+		row := []any{e.Consumer, legible.Key(e.Key, maxKey), e.Epoch, string(e.Outcome), started,
 			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
 		// One statement must not name a row twice: the last one wins.
 		if i, twice := at[[2]string{e.Consumer, e.Key}]; twice {
