@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strconv"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // The headers that tie a reply to its command. A participant echoes those of the command.
@@ -69,7 +71,7 @@ type Correlation struct {
 }
 
 // CorrelationOf reads the correlation from m's headers. ok is false where m belongs to no
-// conversation or a header is missing or malformed.
+// conversation or a header is missing or malformed, as is one that is not UTF-8 without NUL: not every store can keep or look it up.
 func CorrelationOf(m Message) (c Correlation, ok bool) {
 	c = Correlation{
 		Saga: m.Headers[HeaderSaga], Node: m.Headers[HeaderNode], Direction: Direction(m.Headers[HeaderDirection]),
@@ -78,6 +80,7 @@ func CorrelationOf(m Message) (c Correlation, ok bool) {
 	epoch, err := strconv.Atoi(m.Headers[HeaderEpoch])
 	c.Epoch = epoch
 	ok = err == nil && epoch >= 0 && c.Saga != "" && c.Node != "" && (c.Direction == Do || c.Direction == Undo)
+	ok = ok && legible.Is(c.Saga) && legible.Is(c.Node) && legible.Is(c.Definition)
 	var started, since bool
 	c.Started, started = parseTime(m.Headers[HeaderStarted])
 	c.Since, since = parseTime(m.Headers[HeaderSince])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 )
@@ -60,6 +61,9 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 		return []*request{r}, err
 	}
 	if messaging.Direction(m.Header(messaging.HeaderDirection)) == messaging.Signal {
+		if !legible.Is(m.Header(messaging.HeaderSaga)) || !legible.Is(m.Header(messaging.HeaderNode)) {
+			return nil, errHeaders()
+		}
 		event, err := c.cfg.Bus.Codec.Decode(m)
 		return []*request{{
 			id: saga.ID(m.Header(messaging.HeaderSaga)), input: saga.Signal{Node: m.Header(messaging.HeaderNode), Event: event},
@@ -68,8 +72,11 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 	correlation, ok := messaging.CorrelationOf(m)
 	outcome := messaging.Outcome(m.Header(messaging.HeaderOutcome))
 	party := c.joinable[correlation.Definition]
-	if !ok || outcome == "" || correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts {
+	switch {
+	case outcome == "" || correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts:
 		return nil, nil
+	case !ok:
+		return nil, errHeaders()
 	}
 	event, err := c.cfg.Bus.Codec.Decode(m)
 	if err != nil {
@@ -92,6 +99,11 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 		requests = append([]*request{{id: start.ID, def: party, input: start}}, requests...)
 	}
 	return requests, nil
+}
+
+// errHeaders says that a message is about a saga, but cannot tell which command of which.
+func errHeaders() error {
+	return messaging.Permanent(errors.New("coordinator: the headers of the saga are incomplete or malformed: a reply echoes those of its command"))
 }
 
 const (

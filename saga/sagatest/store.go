@@ -78,6 +78,7 @@ func cases() []storeCase {
 		{"OutboxRowsAreThereIffTheChangeWasCommitted", outboxRows},
 		{"IdsAndKeysAreCaseSensitiveAndOddTextSurvives", oddText},
 		{"ControlCharactersAndBytesSurvive", controlCharacters},
+		{"NothingIsFoundByWhatNoDatabaseCanKeep", illegible},
 		{"BigDataSurvives", bigData},
 		{"EveryFieldOfAnExpectationIsKept", matchFields},
 		{"MatchIsInTheOrderOfTheCommits", matchOrder},

@@ -2,6 +2,7 @@ package sagatest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -106,7 +107,40 @@ func listLimits(s *stage) {
 	}
 }
 
-// control is text that a careless store cuts, trims, folds or escapes wrong. It has no NUL, which databases refuse in text.
+// illegible looks for what an outsider may name, and the core lets nobody store: text with NUL or that is not UTF-8. It is not there, and that is no error.
+func illegible(s *stage) {
+	state := s.state("a")
+	s.commit(create(state))
+	for _, text := range []string{s.tag + "\x00", s.tag + "\xff"} {
+		id := saga.ID(text)
+		found, err := s.store.Load(s.Context(), []coordinator.Want{{ID: id, Keys: []string{""}}, {ID: state.ID, Keys: []string{"", "rooms[" + text + "]"}}})
+		if err != nil || len(found) != 1 || found[state.ID].Root.Data == nil {
+			s.Errorf("Load of %q and an instance: %v, %v; want that instance", text, found, err)
+		}
+		if _, err := s.reader.Get(s.Context(), id); !errors.Is(err, saga.ErrNotFound) {
+			s.Errorf("Get of %q: %v, want ErrNotFound", text, err)
+		}
+		items, err := s.reader.Items(s.Context(), id, 0, 10)
+		if err != nil || len(items) > 0 {
+			s.Errorf("Items of %q: %v, %v", text, items, err)
+		}
+		lines, err := s.reader.History(s.Context(), id, 0, 10)
+		if err != nil || len(lines) > 0 {
+			s.Errorf("History of %q: %v, %v", text, lines, err)
+		}
+		acts, err := s.reader.Audits(s.Context(), id)
+		if err != nil || len(acts) > 0 {
+			s.Errorf("Audits of %q: %v, %v", text, acts, err)
+		}
+		for _, q := range []coordinator.ListQuery{{Key: text}, {Definition: text}, {Status: saga.Status(text)}} {
+			if page, next, err := s.reader.List(s.Context(), q); err != nil || len(page) > 0 || next != "" {
+				s.Errorf("List by %q: %v, %q, %v", text, page, next, err)
+			}
+		}
+	}
+}
+
+// control is text that a careless store cuts, trims, folds or escapes wrong. It has no NUL: the core lets none in.
 const control = " \x01\t\r\n\x7f\u2028\ufffd\u0130 "
 
 func controlCharacters(s *stage) {
