@@ -19,7 +19,7 @@ const pageItems = 100
 //
 // An input that changes nothing (a duplicate, an early tick, a reply to a terminal instance) returns the state as it
 // was and no effects. Otherwise the version is one higher. Errors leave the state as it was:
-// [*NeedError] asks for more records, [ErrNotFound], [ErrEarly], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
+// [*NeedError] asks for more records, [ErrNotFound], [ErrEarly], [ErrKey], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
 // say what is wrong with the input, [ErrData] what is wrong with the data.
 // A function of the definition that panics parks the instance at its node.
 func Decide(def Any, s State, in Input, now time.Time) (State, []Effect, error) {
@@ -128,6 +128,9 @@ func (m *machine) take(in Input) error {
 func (m *machine) start(in Start) error {
 	if m.s.Exists() {
 		return nil
+	}
+	if err := in.usable(); err != nil {
+		return err
 	}
 	root := m.def.root()
 	if t := reflect.TypeOf(in.Data); t != root.typ {

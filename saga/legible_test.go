@@ -90,3 +90,21 @@ func TestR6ActionsAreLegible(t *testing.T) {
 	good.ID = strings.Repeat("a", 255)
 	d.do(good)
 }
+
+// TestKeysHaveOneBound: what a start may have as its key and id does not depend on the store.
+func TestKeysHaveOneBound(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("k", saga.MaxKey)
+	d := drive(t, bare("pay").Pivot())
+	for what, in := range map[string]saga.Start{
+		"key has 256 bytes": {ID: "s1", Key: longest + "k"}, "id has 65 bytes": {ID: saga.ID(strings.Repeat("i", 65))},
+		"key \"k\\x00\"": {ID: "s1", Key: "k\x00"}, "key \"\\xff\"": {ID: "s1", Key: "\xff"}, "id \"\\x00\"": {ID: "\x00"},
+	} {
+		in.Data = data{}
+		if err := d.fails(in, saga.ErrKey); !strings.Contains(err.Error(), what) {
+			t.Errorf("the error %q does not say: %s", err, what)
+		}
+	}
+	d.do(saga.Start{ID: saga.ID(strings.Repeat("i", 64)), Key: longest, Data: data{}})
+	d.same(saga.Start{Key: longest + "k"}) // it is there
+}

@@ -162,7 +162,7 @@ type startNode[D any] struct{ n *node }
 func (s startNode[D]) erase(D) *node { return s.n }
 
 // StartOn makes events of type E start an instance (R10), with the business key and the data that f tells: a second event with the same key
-// changes nothing. With an empty key, the message's id is the key. Events that answer a saga's command start nothing. It stands among the nodes of
+// changes nothing. With an empty key, the message's id is the key; with one that no instance can have (see [MaxKey]) the event is a dead letter. Events that answer a saga's command start nothing. It stands among the nodes of
 // [Define], not within others.
 func StartOn[D, E any](f func(E) (key string, data D)) Node[D] {
 	n := &node{kind: kindStart, start: &starter{typ: reflect.TypeFor[E]()}}

@@ -6,7 +6,7 @@ type Input interface{ input() }
 // Start begins an instance. On one that exists it changes nothing.
 type Start struct {
 	ID  ID
-	Key string // business key; may be empty
+	Key string // business key; may be empty; see [MaxKey]
 	// Data is the root's data, a value of the definition's data type.
 	Data any
 }

@@ -121,7 +121,7 @@ func (c *Coordinator) verdict(m messaging.Message, err error) error {
 	switch {
 	case early && m.Delivery < maxEarly:
 		return messaging.RetryAfter(min(earlyRetry<<min(max(m.Delivery-1, 0), 6), earlyRetryMax), err)
-	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly):
+	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly), errors.Is(err, saga.ErrKey):
 		return messaging.Permanent(err)
 	case errors.Is(err, saga.ErrUnknownDefinition), errors.Is(err, saga.ErrData):
 		return messaging.RetryAfter(orphanRetry, err)

@@ -79,6 +79,7 @@ func cases() []storeCase {
 		{"IdsAndKeysAreCaseSensitiveAndOddTextSurvives", oddText},
 		{"ControlCharactersAndBytesSurvive", controlCharacters},
 		{"NothingIsFoundByWhatNoDatabaseCanKeep", illegible},
+		{"TheLongestIdsAndKeysSurvive", longest},
 		{"BigDataSurvives", bigData},
 		{"EveryFieldOfAnExpectationIsKept", matchFields},
 		{"MatchIsInTheOrderOfTheCommits", matchOrder},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -104,6 +105,33 @@ func listLimits(s *stage) {
 	rest, end, err := s.reader.List(s.Context(), coordinator.ListQuery{Definition: s.tag, Limit: 500, Cursor: cursor})
 	if err != nil || len(rest) != 1 || end != "" || slices.ContainsFunc(page, func(p saga.State) bool { return p.ID == rest[0].ID }) {
 		s.Errorf("the last page has %d instances, cursor %q, %v; want the one that is left", len(rest), end, err)
+	}
+}
+
+// longest has ids and keys of as many bytes as the core allows.
+func longest(s *stage) {
+	fill := func(n int) string { return s.tag + strings.Repeat("x", n-len(s.tag)) }
+	state := s.state("a")
+	state.ID, state.Key = saga.ID(fill(64)), fill(saga.MaxKey)
+	c := create(state)
+	c.Audit = []coordinator.AuditEntry{{Version: 1, At: epoch(), Audit: saga.Audit{Act: saga.Act{ID: fill(255), By: "ana", Why: "a try"}}}}
+	c.Expect = []coordinator.Expectation{{Node: "a", Direction: saga.DoDirection, Key: fill(64)}}
+	s.commit(c)
+	after := next(state)
+	answer := update(state, after)
+	answer.Answered = []coordinator.Expected{{ID: state.ID, Answer: fill(255), Expectation: c.Expect[0]}}
+	s.commit(answer)
+	page, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Key: state.Key})
+	if err != nil || len(page) != 1 || page[0].ID != state.ID {
+		s.Errorf("List by the longest key: %v, %v", page, err)
+	}
+	acts, err := s.reader.Audits(s.Context(), state.ID)
+	if err != nil || len(acts) != 1 || acts[0].Act.ID != fill(255) {
+		s.Errorf("the audit came back as %v, %v", acts, err)
+	}
+	rows, err := s.store.Match(s.Context(), []string{fill(64)}, []string{fill(255)})
+	if err != nil || len(rows) != 1 || rows[0].Answer != fill(255) {
+		s.Errorf("Match by the longest answer: %v, %v", rows, err)
 	}
 }
 

@@ -249,12 +249,19 @@ func TestIntegrationWhatNoDatabaseCanKeepIsADeadLetter(t *testing.T) {
 				return m
 			})
 		}
-		y.publish(ship{Order: "odd", Why: "a\x00b"}, func(m messaging.Message) messaging.Message { return m })
-		headers, unkept := "headers of the saga are incomplete or malformed", "ID or key is not UTF-8 without NUL"
-		if letters := y.lettersBy(headers, unkept); letters[headers] != 4*n || letters[unkept] != 1 || len(letters) != 2 {
-			t.Errorf("dead letters: %v, want %d with %q and one with %q", letters, 4*n, headers, unkept)
+		for _, id := range []string{"a\x00b", strings.Repeat("k", saga.MaxKey+1)} {
+			_, err := coordinator.Start(t.Context(), y.c, y.def, purchase{ID: id}, coordinator.Key(id))
+			if !errors.Is(err, saga.ErrKey) {
+				t.Errorf("Start with a key of %d bytes: %v, want ErrKey", len(id), err)
+			}
+			y.publish(ordered{id}, func(m messaging.Message) messaging.Message { return m })
 		}
-		if s := y.order(purchase{ID: "later"}); s.Status != saga.Completed {
+		y.publish(ship{Order: "odd", Why: "a\x00b"}, func(m messaging.Message) messaging.Message { return m })
+		headers, unkept, key := "headers of the saga are incomplete or malformed", "ID or key is not UTF-8 without NUL", "unusable key"
+		if letters := y.lettersBy(headers, unkept, key); letters[headers] != 4*n || letters[unkept] != 1 || letters[key] != 2 || len(letters) != 3 {
+			t.Errorf("dead letters: %v, want %d with %q, one with %q, two with %q", letters, 4*n, headers, unkept, key)
+		}
+		if s := y.order(purchase{ID: strings.Repeat("k", saga.MaxKey)}); s.Status != saga.Completed {
 			t.Errorf("a later order is %s (%s)", s.Status, s.Reason)
 		}
 	})
