@@ -8,7 +8,8 @@ import (
 	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
-// The headers that tie a reply to its command. A participant echoes those of the command.
+// The headers that tie a reply to its command. A participant, in whatever language, echoes all of those that the command has, but for
+// HeaderSince, and adds HeaderOutcome.
 const (
 	HeaderSaga      = "saga-id"
 	HeaderNode      = "saga-node"
@@ -19,7 +20,9 @@ const (
 	// HeaderStarted and HeaderSince are times, RFC 3339 in UTC; see [Correlation]. Replies need not have the latter.
 	HeaderStarted = "saga-started"
 	HeaderSince   = "saga-since"
-	// HeaderOutcome is on replies only; see [Outcome]. A reply that has it and no saga answers a command of no saga.
+	// HeaderOutcome is on replies only: "success", "failure" or "nothing"; see [Outcome]. Any other value makes the reply a dead letter. A reply
+	// without it is taken by its event's type, by the coordinator; an inbox that handles such events takes it for a command. A reply
+	// that has it and no saga answers a command of no saga.
 	HeaderOutcome = "saga-outcome"
 	// HeaderTraceparent is the W3C trace context.
 	HeaderTraceparent = "traceparent"
@@ -40,7 +43,7 @@ const (
 // Outcome says what a reply means, independently of its event's type.
 type Outcome string
 
-// The outcomes.
+// The outcomes. They are what [HeaderOutcome] holds, in lower case.
 const (
 	// Success: the command took effect.
 	Success Outcome = "success"

@@ -46,6 +46,11 @@ func meaning(s *step, in Reply) (Outcome, error) {
 	t := reflect.TypeOf(in.Event)
 	is := func(h *handler) bool { return h != nil && h.typ == t }
 	unexpected := fmt.Errorf("%w: %v, outcome %q, to %q", ErrUnexpectedReply, t, in.Outcome, in.Direction)
+	switch in.Outcome {
+	case Unsaid, Success, Failure, Nothing:
+	default:
+		return "", fmt.Errorf("%w: use success, failure or nothing", unexpected)
+	}
 	switch in.Direction {
 	case DoDirection:
 		switch {
@@ -62,9 +67,9 @@ func meaning(s *step, in Reply) (Outcome, error) {
 		switch {
 		case in.Outcome == Nothing, is(s.undone), s.byFailure && is(s.onFailure):
 			return Success, nil
-		case in.Outcome == Failure:
+		case in.Outcome == Failure, in.Outcome == Unsaid && is(s.onFailure):
 			return Failure, nil
-		case in.Outcome == Success && !declared:
+		case !declared:
 			return Success, nil
 		}
 	case SignalDirection:

@@ -14,7 +14,7 @@ type Start struct {
 // Outcome says what a reply means.
 type Outcome string
 
-// The outcomes. Unsaid leaves it to the event's type.
+// The outcomes; any other is an [ErrUnexpectedReply]. Unsaid leaves it to the event's type.
 const (
 	Unsaid  Outcome = ""
 	Success Outcome = "success"

@@ -3,6 +3,8 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/alpespartners/alpespartners/internal/legible"
@@ -73,14 +75,19 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 	outcome := messaging.Outcome(m.Header(messaging.HeaderOutcome))
 	party := c.joinable[correlation.Definition]
 	switch {
-	case outcome == "" || correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts:
+	case correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts:
 		return nil, nil
-	case !ok:
+	case !ok && outcome != "":
 		return nil, errHeaders()
 	}
 	event, err := c.cfg.Bus.Codec.Decode(m)
-	if err != nil {
+	switch unsaid := outcome == ""; {
+	case unsaid && (errors.Is(err, messaging.ErrUnknownType) || err == nil && !c.answers(correlation, event)):
+		return nil, nil // a command, that shares the topic
+	case err != nil:
 		return nil, err
+	case !ok:
+		return nil, errHeaders()
 	}
 	requests := []*request{{id: saga.ID(correlation.Saga), input: saga.Reply{
 		Node: correlation.Node, Direction: saga.Direction(correlation.Direction), Epoch: correlation.Epoch,
@@ -99,6 +106,19 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 		requests = append([]*request{{id: start.ID, def: party, input: start}}, requests...)
 	}
 	return requests, nil
+}
+
+// answers reports whether a message without an outcome, of a participant that tells none, is an answer all the same: it is no command of
+// any definition here, and one of them expects it of that node.
+func (c *Coordinator) answers(of messaging.Correlation, event any) bool {
+	if c.commands[reflect.TypeOf(event)] {
+		return false
+	}
+	return slices.ContainsFunc(c.cfg.Definitions, func(d saga.Any) bool {
+		how := saga.CoordinationOf(d)
+		mine := !how.Choreographed && of.Definition == "" || how.Choreographed && how.Family == of.Definition
+		return mine && saga.Answers(d, of.Node, saga.Direction(of.Direction), event)
+	})
 }
 
 // errHeaders says that a message is about a saga, but cannot tell which command of which.
