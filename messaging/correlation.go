@@ -4,9 +4,12 @@ import (
 	"maps"
 	"strconv"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
-// The headers that tie a reply to its command. A participant echoes those of the command.
+// The headers that tie a reply to its command. A participant, in whatever language, echoes all of those that the command has, but for
+// HeaderSince, and adds HeaderOutcome.
 const (
 	HeaderSaga      = "saga-id"
 	HeaderNode      = "saga-node"
@@ -17,7 +20,9 @@ const (
 	// HeaderStarted and HeaderSince are times, RFC 3339 in UTC; see [Correlation]. Replies need not have the latter.
 	HeaderStarted = "saga-started"
 	HeaderSince   = "saga-since"
-	// HeaderOutcome is on replies only; see [Outcome]. A reply that has it and no saga answers a command of no saga.
+	// HeaderOutcome is on replies only: "success", "failure" or "nothing"; see [Outcome]. Any other value makes the reply a dead letter. A reply
+	// without it is taken by its event's type, by the coordinator; an inbox that handles such events takes it for a command. A reply
+	// that has it and no saga answers a command of no saga.
 	HeaderOutcome = "saga-outcome"
 	// HeaderTraceparent is the W3C trace context.
 	HeaderTraceparent = "traceparent"
@@ -38,7 +43,7 @@ const (
 // Outcome says what a reply means, independently of its event's type.
 type Outcome string
 
-// The outcomes.
+// The outcomes. They are what [HeaderOutcome] holds, in lower case.
 const (
 	// Success: the command took effect.
 	Success Outcome = "success"
@@ -69,7 +74,7 @@ type Correlation struct {
 }
 
 // CorrelationOf reads the correlation from m's headers. ok is false where m belongs to no
-// conversation or a header is missing or malformed.
+// conversation or a header is missing or malformed, as is one that is not UTF-8 without NUL: not every store can keep or look it up.
 func CorrelationOf(m Message) (c Correlation, ok bool) {
 	c = Correlation{
 		Saga: m.Headers[HeaderSaga], Node: m.Headers[HeaderNode], Direction: Direction(m.Headers[HeaderDirection]),
@@ -78,6 +83,7 @@ func CorrelationOf(m Message) (c Correlation, ok bool) {
 	epoch, err := strconv.Atoi(m.Headers[HeaderEpoch])
 	c.Epoch = epoch
 	ok = err == nil && epoch >= 0 && c.Saga != "" && c.Node != "" && (c.Direction == Do || c.Direction == Undo)
+	ok = ok && legible.Is(c.Saga) && legible.Is(c.Node) && legible.Is(c.Definition)
 	var started, since bool
 	c.Started, started = parseTime(m.Headers[HeaderStarted])
 	c.Since, since = parseTime(m.Headers[HeaderSince])

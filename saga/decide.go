@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // pageItems bounds how many items of a fan-out one transition creates, starts or compensates.
@@ -17,7 +19,7 @@ const pageItems = 100
 //
 // An input that changes nothing (a duplicate, an early tick, a reply to a terminal instance) returns the state as it
 // was and no effects. Otherwise the version is one higher. Errors leave the state as it was:
-// [*NeedError] asks for more records, [ErrNotFound], [ErrEarly], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
+// [*NeedError] asks for more records, [ErrNotFound], [ErrEarly], [ErrKey], [ErrUnexpectedReply], [ErrConflict], [ErrNotAllowed] and [ErrUnknownDefinition]
 // say what is wrong with the input, [ErrData] what is wrong with the data.
 // A function of the definition that panics parks the instance at its node.
 func Decide(def Any, s State, in Input, now time.Time) (State, []Effect, error) {
@@ -64,6 +66,7 @@ func ParkOrphan(s State, reason string, now time.Time) (State, []Effect) {
 	if !s.Exists() || s.Status.Terminal() || s.Orphaned {
 		return s, nil
 	}
+	reason = legible.Line(reason)
 	next := s.clone()
 	next.Orphaned, next.Status, next.Reason, next.Updated = true, Parked, reason, now
 	next.Version++
@@ -125,6 +128,9 @@ func (m *machine) take(in Input) error {
 func (m *machine) start(in Start) error {
 	if m.s.Exists() {
 		return nil
+	}
+	if err := in.usable(); err != nil {
+		return err
 	}
 	root := m.def.root()
 	if t := reflect.TypeOf(in.Data); t != root.typ {
@@ -537,15 +543,15 @@ func (r *record) path(n *node) string { return joinPath(r.Key, n.local) }
 func guard(what string, call func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %s", what, legible(p))
+			err = fmt.Errorf("%s panicked: %s", what, legible.Line(panicText(p)))
 		}
 	}()
 	call()
 	return nil
 }
 
-// legible is a panic's value if it is an error or a string, else only its type: it might be data.
-func legible(p any) string {
+// panicText is a panic's value if it is an error or a string, else only its type: it might be data.
+func panicText(p any) string {
 	switch p := p.(type) {
 	case error:
 		return p.Error()

@@ -74,7 +74,7 @@
 //     tolerated is undone on its own.
 //   - R10: a start of an instance that exists changes nothing. An event may start one: [StartOn].
 //   - R11: a reply belongs to the node, direction and epoch that it echoes or, where it echoes nothing, to the node whose [Matching] key
-//     its payload has; which event it is tells success from failure.
+//     its payload has; which event it is tells success from failure, unless it says so itself.
 //
 // An epoch counts how often a command was deliberately issued anew because the participant had refused it for good.
 // Sending again for want of an answer is another attempt of the same epoch.

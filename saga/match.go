@@ -87,15 +87,7 @@ func MatchKeys(def Any, event any) ([]string, error) {
 
 // Accepts reports whether the event is one that the node at the path takes in that direction.
 func Accepts(def Any, path string, d Direction, event any) bool {
-	s := def.root()
-	key, local := splitPath(path)
-	if key != "" {
-		s = scopeOf(s, key)
-	}
-	if s == nil {
-		return false
-	}
-	n, t := s.byLocal[local], reflect.TypeOf(event)
+	n, t := nodeAt(def, path), reflect.TypeOf(event)
 	is := func(h *handler) bool { return h != nil && h.typ == t }
 	switch {
 	case n == nil:
@@ -109,6 +101,30 @@ func Accepts(def Any, path string, d Direction, event any) bool {
 	default:
 		return d == DoDirection && (is(n.step.on) || is(n.step.onFailure))
 	}
+}
+
+// Answers reports whether a step takes the event, which is no command, for an answer if it echoes the headers of the command of the node at the
+// path in that direction, and tells no outcome: where any answer acknowledges an undo, any event is one.
+func Answers(def Any, path string, d Direction, event any) bool {
+	n := nodeAt(def, path)
+	if n == nil || n.step == nil {
+		return false
+	}
+	s := n.step
+	return Accepts(def, path, d, event) || d == UndoDirection && s.undo != nil && s.undone == nil && !s.byFailure
+}
+
+// nodeAt returns the node at the path of an instance; nil if there is none.
+func nodeAt(def Any, path string) *node {
+	s := def.root()
+	key, local := splitPath(path)
+	if key != "" {
+		s = scopeOf(s, key)
+	}
+	if s == nil {
+		return nil
+	}
+	return s.byLocal[local]
 }
 
 // expect says that the node now waits for an event with its key.
@@ -162,7 +178,7 @@ type startNode[D any] struct{ n *node }
 func (s startNode[D]) erase(D) *node { return s.n }
 
 // StartOn makes events of type E start an instance (R10), with the business key and the data that f tells: a second event with the same key
-// changes nothing. With an empty key, the message's id is the key. Events that answer a saga's command start nothing. It stands among the nodes of
+// changes nothing. With an empty key, the message's id is the key; with one that no instance can have (see [MaxKey]) the event is a dead letter. Events that answer a saga's command start nothing. It stands among the nodes of
 // [Define], not within others.
 func StartOn[D, E any](f func(E) (key string, data D)) Node[D] {
 	n := &node{kind: kindStart, start: &starter{typ: reflect.TypeFor[E]()}}

@@ -326,3 +326,35 @@ func TestR10StartedByAnEvent(t *testing.T) {
 	equal(t, "events", def.Events(), []any{ordered{}, approved{}, shipped{}, lost{}, returned{}})
 	equal(t, "nodes", len(def.Describe().Nodes), 1) // it is no node
 }
+
+// R11: what echoes a command's headers and tells no outcome answers it by its type; no other outcome than the three is one.
+func TestR11RepliesWithoutAnOutcome(t *testing.T) {
+	t.Parallel()
+	d := drive(t, undoable("book"), undoable("car", saga.Undone(func(*data, undone) {})), bare("pay").Pivot())
+	for _, c := range []struct {
+		node  string
+		d     saga.Direction
+		event any
+		want  bool
+	}{
+		{"book", saga.DoDirection, done{}, true}, {"book", saga.DoDirection, refused{}, true}, {"book", saga.DoDirection, undone{}, false},
+		{"book", saga.UndoDirection, undone{}, true}, {"book", saga.UndoDirection, rejected{}, true},
+		{"car", saga.UndoDirection, undone{}, true}, {"car", saga.UndoDirection, rejected{}, false},
+		{"pay", saga.UndoDirection, undone{}, false}, {"pay", saga.SignalDirection, done{}, false}, {"nowhere", saga.DoDirection, done{}, false}, {"x[1]/y", saga.DoDirection, done{}, false},
+	} {
+		if got := saga.Answers(d.def, c.node, c.d, c.event); got != c.want {
+			t.Errorf("Answers(%s, %s, %T) is %t", c.node, c.d, c.event, got)
+		}
+	}
+	d.start(data{})
+	for _, outcome := range []saga.Outcome{"bogus", "Success", "SUCCESS"} {
+		d.fails(saga.Reply{Node: "book", Direction: saga.DoDirection, Outcome: outcome, Event: done{}}, saga.ErrUnexpectedReply)
+	}
+	d.do(saga.Reply{Node: "book", Direction: saga.DoDirection, Event: done{}})
+	d.want(d.do(saga.Reply{Node: "car", Direction: saga.DoDirection, Event: refused{}}), "undo book")
+	d.do(saga.Reply{Node: "book", Direction: saga.UndoDirection, Event: refused{}}) // its failure event is no acknowledgement
+	d.phase("book", saga.PhaseUndoing)
+	d.pass(time.Minute)
+	d.do(saga.Reply{Node: "book", Direction: saga.UndoDirection, Event: undone{}})
+	d.is(saga.Compensated)
+}

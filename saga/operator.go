@@ -6,13 +6,17 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // act applies an operator's action (R6).
 func (m *machine) act(in Act) error {
 	if in.ID == "" || in.By == "" || in.Why == "" {
 		return fmt.Errorf("%w: the fields id, by and why are required: say who acts and for what reason", ErrNotAllowed)
+	}
+	if err := in.legible(); err != nil {
+		return err
 	}
 	for _, applied := range m.s.Actions {
 		if id, what, _ := strings.Cut(applied, actionMark); id == in.ID {
@@ -53,7 +57,26 @@ func (m *machine) act(in Act) error {
 	}
 }
 
-// actionMark stands between an applied action's id and what it was; no id that comes as JSON or text holds it unescaped.
+// maxActionID bounds an action's id, in bytes.
+const maxActionID = 255
+
+// legible refuses what not every store can keep. Of the other fields only those get there that are the instance's own.
+func (a Act) legible() error {
+	switch {
+	case !legible.Is(a.ID):
+		return fmt.Errorf("%w: the field id is not UTF-8 without NUL: send text", ErrNotAllowed)
+	case len(a.ID) > maxActionID:
+		return fmt.Errorf("%w: the field id has %d bytes: send at most %d", ErrNotAllowed, len(a.ID), maxActionID)
+	case !legible.Is(a.By):
+		return fmt.Errorf("%w: the field by is not UTF-8 without NUL: send text", ErrNotAllowed)
+	case !legible.Is(a.Why):
+		return fmt.Errorf("%w: the field why is not UTF-8 without NUL: send text", ErrNotAllowed)
+	default:
+		return nil
+	}
+}
+
+// actionMark stands between an applied action's id and what it was; no id holds it.
 const actionMark = "\x00"
 
 // what tells actions with one id apart.
@@ -240,7 +263,7 @@ func (m *machine) edit(in Act) error {
 
 // legibleData is stored data as text.
 func legibleData(data []byte) string {
-	if utf8.Valid(data) {
+	if legible.Is(string(data)) {
 		return string(data)
 	}
 	return base64.StdEncoding.EncodeToString(data)

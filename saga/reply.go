@@ -3,12 +3,14 @@ package saga
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // FailureReason may be implemented by failure events: the text goes to the instance's reason and log, for people to
 // read. It should hold no personal data.
 type FailureReason interface {
-	// FailureReason says in one line why the command was refused.
+	// FailureReason says in one line why the command was refused. What is longer than a kilobyte is cut.
 	FailureReason() string
 }
 
@@ -44,6 +46,11 @@ func meaning(s *step, in Reply) (Outcome, error) {
 	t := reflect.TypeOf(in.Event)
 	is := func(h *handler) bool { return h != nil && h.typ == t }
 	unexpected := fmt.Errorf("%w: %v, outcome %q, to %q", ErrUnexpectedReply, t, in.Outcome, in.Direction)
+	switch in.Outcome {
+	case Unsaid, Success, Failure, Nothing:
+	default:
+		return "", fmt.Errorf("%w: use success, failure or nothing", unexpected)
+	}
 	switch in.Direction {
 	case DoDirection:
 		switch {
@@ -60,9 +67,9 @@ func meaning(s *step, in Reply) (Outcome, error) {
 		switch {
 		case in.Outcome == Nothing, is(s.undone), s.byFailure && is(s.onFailure):
 			return Success, nil
-		case in.Outcome == Failure:
+		case in.Outcome == Failure, in.Outcome == Unsaid && is(s.onFailure):
 			return Failure, nil
-		case in.Outcome == Success && !declared:
+		case !declared:
 			return Success, nil
 		}
 	case SignalDirection:
@@ -214,7 +221,7 @@ func (m *machine) apply(r *record, n *node, h *handler, event any) (bool, error)
 	return true, nil
 }
 
-// reasonOf is what the event says, or else its type.
+// reasonOf is what the event says, or else its type. It comes from outside, and is made such that every store can keep it.
 func reasonOf(event any) string {
 	reason := fmt.Sprintf("%T", event)
 	if said, ok := event.(FailureReason); ok {
@@ -222,5 +229,5 @@ func reasonOf(event any) string {
 			return err.Error()
 		}
 	}
-	return reason
+	return legible.Line(reason)
 }

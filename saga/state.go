@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // The sentinels of this package; test for them with [errors.Is].
@@ -18,6 +20,8 @@ var (
 	ErrInvalid = errors.New("saga: invalid definition")
 	// ErrNotFound says that there is no such instance, or no such node in its definition.
 	ErrNotFound = errors.New("saga: not found")
+	// ErrKey says that no instance can have the business key, or the id, of a [Start]: see [MaxKey].
+	ErrKey = errors.New("saga: unusable key")
 	// ErrConflict says that the instance is at another version than the caller expects.
 	ErrConflict = errors.New("saga: version conflict")
 	// ErrUnexpectedReply says that a reply's event is none that the step declares.
@@ -46,8 +50,30 @@ func (e *NeedError) Error() string {
 	return fmt.Sprintf("saga: needs records %q", strings.Join(e.Keys, ", "))
 }
 
-// ID identifies an instance. Any non-empty text up to 64 characters will do; the coordinator makes UUIDs.
+// ID identifies an instance. Any non-empty text up to 64 bytes will do, in UTF-8 without NUL; the coordinator makes UUIDs.
 type ID string
+
+const (
+	// MaxKey bounds a business key, in bytes. It is UTF-8 without NUL, or empty, so that every store can keep it.
+	MaxKey = 255
+	maxID  = 64
+)
+
+// usable says what no store could be asked to keep.
+func (in Start) usable() error {
+	switch {
+	case len(in.Key) > MaxKey:
+		return fmt.Errorf("%w: the business key has %d bytes: use at most %d, such as a digest of it", ErrKey, len(in.Key), MaxKey)
+	case !legible.Is(in.Key):
+		return fmt.Errorf("%w: the business key %q is not UTF-8 without NUL: use text", ErrKey, in.Key)
+	case len(in.ID) > maxID:
+		return fmt.Errorf("%w: the id has %d bytes: use at most %d", ErrKey, len(in.ID), maxID)
+	case !legible.Is(string(in.ID)):
+		return fmt.Errorf("%w: the id %q is not UTF-8 without NUL: use text", ErrKey, in.ID)
+	default:
+		return nil
+	}
+}
 
 // Status is what an instance is doing, as operators and APIs see it.
 type Status string

@@ -6,7 +6,7 @@ type Input interface{ input() }
 // Start begins an instance. On one that exists it changes nothing.
 type Start struct {
 	ID  ID
-	Key string // business key; may be empty
+	Key string // business key; may be empty; see [MaxKey]
 	// Data is the root's data, a value of the definition's data type.
 	Data any
 }
@@ -14,7 +14,7 @@ type Start struct {
 // Outcome says what a reply means.
 type Outcome string
 
-// The outcomes. Unsaid leaves it to the event's type.
+// The outcomes; any other is an [ErrUnexpectedReply]. Unsaid leaves it to the event's type.
 const (
 	Unsaid  Outcome = ""
 	Success Outcome = "success"

@@ -41,24 +41,24 @@ func layers() []layer {
 	)
 	return []layer{
 		{dir: "."},
-		// The vocabulary: the standard library only, and none knows another.
-		{dir: "saga"},
+		// The vocabulary: the standard library and what makes a text legible, and none knows another.
+		{dir: "saga", module: []string{"internal/legible"}},
 		{dir: "cqrs"},
-		{dir: "messaging"},
+		{dir: "messaging", module: []string{"internal/legible"}},
 		{dir: "saga/picture", module: []string{"saga"}},
 		// The shell of sagas and its stores.
-		{dir: "saga/coordinator", module: []string{"saga", "messaging", "messaging/outbox", "messaging/inbox", "internal/pace"}, vendor: []string{uuid, backoff}},
+		{dir: "saga/coordinator", module: []string{"saga", "messaging", "messaging/outbox", "messaging/inbox", "internal/pace", "internal/legible"}, vendor: []string{uuid, backoff}},
 		{dir: "saga/memsaga", module: sagas},
-		{dir: "saga/sqlsaga", module: append(sagas, "messaging/sqlmsg", "internal/sqldb"), vendor: []string{sqlx, goose}},
+		{dir: "saga/sqlsaga", module: append(sagas, "messaging/sqlmsg", "internal/sqldb", "internal/legible"), vendor: []string{sqlx, goose}},
 		{dir: "saga/sagatest/...", module: []string{"saga/...", "messaging/..."}, vendor: []string{uuid}},
 		// Messaging: relay, barrier and drivers.
 		{dir: "messaging/outbox", module: []string{"messaging"}, vendor: []string{backoff}},
-		{dir: "messaging/inbox", module: []string{"messaging", "messaging/outbox", "internal/pace"}, vendor: []string{uuid, backoff}},
+		{dir: "messaging/inbox", module: []string{"messaging", "messaging/outbox", "internal/pace", "internal/legible"}, vendor: []string{uuid, backoff}},
 		{dir: "messaging/memmsg", module: barrier},
 		{dir: "messaging/pulsarmsg", module: []string{"messaging", "internal/pace"}, vendor: []string{pulsar, prom}},
 		{dir: "messaging/avromsg", module: []string{"messaging"}, vendor: []string{avro}},
 		{dir: "messaging/otelmsg", module: []string{"messaging"}, vendor: []string{otel}},
-		{dir: "messaging/sqlmsg", module: append(barrier, "internal/sqldb"), vendor: []string{sqlx, goose, uuid}},
+		{dir: "messaging/sqlmsg", module: append(barrier, "internal/sqldb", "internal/legible"), vendor: []string{sqlx, goose, uuid}},
 		{dir: "messaging/messagingtest", module: []string{"messaging/..."}, vendor: []string{uuid}},
 		// The reference domain.
 		{dir: "alpes"},
@@ -77,6 +77,7 @@ func layers() []layer {
 		{dir: "internal/archtest"},
 		{dir: "internal/bench", module: root, vendor: []string{sqlx, uuid}},
 		{dir: "internal/faults", module: root, vendor: []string{sqlx}},
+		{dir: "internal/legible"},
 		{dir: "internal/pace"},
 		{dir: "internal/sqldb", vendor: []string{sqlx, goose, sqlite, pgx, mysql, backoff}},
 		{dir: "internal/testenv", module: []string{"internal/sqldb", "messaging"}, vendor: []string{"go.uber.org/goleak", sqlx, sqlite, pgx, mysql, pulsar, docker, moby, toxiproxy, zerolog}},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
 )
@@ -71,7 +72,7 @@ func (s *Service) decode(m messaging.Message) (u *unit, wanted bool) {
 		return u, true
 	}
 	if u.correlation, u.saga = messaging.CorrelationOf(m); !u.saga {
-		u.decoding = messaging.Permanent(errors.New("inbox: the headers of the saga are incomplete"))
+		u.decoding = messaging.Permanent(errors.New("inbox: the headers of the saga are incomplete or malformed"))
 		return u, true
 	}
 	u.do, u.undo = key(u.correlation, messaging.Do), key(u.correlation, messaging.Undo)
@@ -336,11 +337,17 @@ type recordingTx struct {
 	appended []messaging.Message
 }
 
-// Append adds messages to the outbox.
+// maxID bounds the ID of a message in the outbox, in bytes.
+const maxID = 255
+
+// Append adds messages to the outbox. What not every database can keep there is told here: later it would fail the whole batch.
 func (r *recordingTx) Append(_ context.Context, messages []messaging.Message) error {
 	for _, m := range messages {
 		if m.ID == "" {
 			return fmt.Errorf("%w: topic %s", outbox.ErrNoID, m.Topic)
+		}
+		if len(m.ID) > maxID || !legible.Is(m.ID) || !legible.Is(m.Key) {
+			return messaging.Permanent(fmt.Errorf("inbox: a message for topic %s: its ID or key is not UTF-8 without NUL, or its ID has more than %d bytes", m.Topic, maxID))
 		}
 	}
 	r.appended = append(r.appended, messages...)

@@ -2,14 +2,12 @@ package sqlmsg
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
 	"github.com/alpespartners/alpespartners/messaging"
 )
@@ -25,37 +23,23 @@ func (s *Store) DeadLetter(ctx context.Context, d messaging.DeadLetter) error {
 	if m.ID == "" && m.BrokerID == "" {
 		identity = uuid.NewString() // nothing to know it by: rather twice than not at all
 	}
-	identity = bounded(identity)
+	identity = legible.Key(identity, maxKey)
 	columns := []string{"subscription", "identity", "id", "broker_id", "topic", "message_key", "type", "headers", "payload",
 		"reason", "attempts", "failed_at"}
 	err = s.db.InTx(ctx, s.inserter(sqldb.Insert{
 		Table:   s.prefix + "dead_letters",
 		Columns: columns,
 		Suffix:  s.dialect.Upsert(columns[:2], columns[9:]),
-	}, []any{d.Subscription, identity, legible(m.ID), legible(m.BrokerID), legible(m.Topic), legible(m.Key), legible(m.Type), headers, blob(m.Payload),
-		legible(d.Reason), d.Attempts, d.Time.UnixMilli()}))
+	}, []any{d.Subscription, identity, legible.Text(m.ID), legible.Text(m.BrokerID), legible.Text(m.Topic), legible.Text(m.Key), legible.Text(m.Type), headers, blob(m.Payload),
+		legible.Text(d.Reason), d.Attempts, d.Time.UnixMilli()}))
 	if err != nil {
 		return fmt.Errorf("sqlmsg: store a dead letter: %w", err)
 	}
 	return nil
 }
 
-// legible is a text from outside as every database can store it: a letter that cannot be kept would stop its consumer.
-func legible(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}
-
 // maxKey is the longest text from outside that is a key as it is, in bytes.
 const maxKey = 400
-
-// bounded is a text from outside as every database can index it.
-func bounded(key string) string {
-	if len(key) <= maxKey && legible(key) == key {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
 
 // StoredDeadLetter is a dead letter with the number by which it is listed and removed.
 type StoredDeadLetter struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/inbox"
@@ -58,7 +59,7 @@ func (r entryRow) entry(consumer string) (inbox.Entry, error) {
 func (t *storeTx) Entries(ctx context.Context, consumer string, keys []string) (map[string]inbox.Entry, error) {
 	asked := make(map[string]string, len(keys)) // as it is stored → as it was asked for
 	for _, key := range keys {
-		asked[bounded(key)] = key
+		asked[legible.Key(key, maxKey)] = key
 	}
 	stored := slices.Sorted(maps.Keys(asked)) // transactions that lock rows in one order do not wait for each other
 	d := t.store.dialect
@@ -124,7 +125,7 @@ func (t *storeTx) Put(ctx context.Context, entries []inbox.Entry) error {
 		if !e.Started.IsZero() {
 			started = e.Started.UnixMicro()
 		}
-		key := rowKey{e.Consumer, bounded(e.Key)}
+		key := rowKey{e.Consumer, legible.Key(e.Key, maxKey)}
 		row := []any{key.consumer, key.key, e.Epoch, string(e.Outcome), started,
 			e.Reply.ID, e.Reply.Topic, e.Reply.Key, e.Reply.Type, headers, blob(e.Reply.Payload)}
 		// One statement must not name a row twice: the last one wins.

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,11 +20,12 @@ type Coordinator struct {
 	cfg      Config // its Now is the clock's
 	clock    *clock
 	byHash   map[string]saga.Any
-	joinable map[string]saga.Any // the choreographed definitions by family
-	conducts bool                // there is an orchestrated definition
-	matched  map[string]bool     // the hashes of definitions with payload matching
-	listens  bool                // there is one that matches by payload or starts on an event
-	pauses   atomic.Int64        // counts what was paused and released here
+	joinable map[string]saga.Any   // the choreographed definitions by family
+	conducts bool                  // there is an orchestrated definition
+	matched  map[string]bool       // the hashes of definitions with payload matching
+	listens  bool                  // there is one that matches by payload or starts on an event
+	commands map[reflect.Type]bool // of all definitions
+	pauses   atomic.Int64          // counts what was paused and released here
 	// pauseTurn has Pause and Resume look and write one after the other.
 	pauseTurn sync.Mutex
 	relay     *outbox.Relay
@@ -71,10 +73,14 @@ func New(config Config) (*Coordinator, error) {
 	cfg.Now = clock.now
 	c := &Coordinator{
 		cfg: cfg, clock: clock, relay: cfg.Relay, byHash: map[string]saga.Any{}, joinable: map[string]saga.Any{}, matched: map[string]bool{},
+		commands: map[reflect.Type]bool{},
 		requests: make(chan []*request), closed: make(chan struct{}),
 	}
 	for _, d := range cfg.Definitions {
 		c.byHash[d.Hash()] = d
+		for _, command := range d.Commands() {
+			c.commands[reflect.TypeOf(command)] = true
+		}
 		described := d.Describe()
 		c.matched[d.Hash()] = matches(described.Nodes)
 		c.listens = c.listens || c.matched[d.Hash()] || len(described.StartsOn) > 0

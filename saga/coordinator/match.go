@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 )
@@ -36,6 +37,9 @@ func unfit(err error) bool {
 	return errors.Is(err, saga.ErrUnexpectedReply) || errors.Is(err, saga.ErrNotFound) || errors.Is(err, saga.ErrEarly)
 }
 
+// maxAnswer is the longest identity of a message that an answered expectation names as it is, in bytes.
+const maxAnswer = 255
+
 // unmarked reads an event without a saga's headers; nil if no definition has any use for it.
 func (c *Coordinator) unmarked(m messaging.Message) (*request, error) {
 	if !c.listens {
@@ -45,7 +49,7 @@ func (c *Coordinator) unmarked(m messaging.Message) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &event{value: value, message: m.Identity(), keys: map[string]saga.Any{}}
+	e := &event{value: value, message: legible.Key(m.Identity(), maxAnswer), keys: map[string]saga.Any{}}
 	// Who tells an outcome echoes a command's headers: that there are none means that it answers no saga's command.
 	echoes := m.Header(messaging.HeaderOutcome) != ""
 	for _, d := range c.cfg.Definitions {

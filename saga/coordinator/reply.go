@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 )
@@ -63,6 +64,9 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 		return []*request{r}, err
 	}
 	if messaging.Direction(m.Header(messaging.HeaderDirection)) == messaging.Signal {
+		if !legible.Is(m.Header(messaging.HeaderSaga)) || !legible.Is(m.Header(messaging.HeaderNode)) {
+			return nil, errHeaders()
+		}
 		event, err := c.cfg.Bus.Codec.Decode(m)
 		return []*request{{
 			id: saga.ID(m.Header(messaging.HeaderSaga)), input: saga.Signal{Node: m.Header(messaging.HeaderNode), Event: event},
@@ -71,12 +75,20 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 	correlation, ok := messaging.CorrelationOf(m)
 	outcome := messaging.Outcome(m.Header(messaging.HeaderOutcome))
 	party := c.joinable[correlation.Definition]
-	if !ok || outcome == "" || correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts {
+	switch {
+	case correlation.Definition != "" && party == nil || correlation.Definition == "" && !c.conducts:
 		return nil, nil
+	case !ok && outcome != "":
+		return nil, errHeaders()
 	}
 	event, err := c.cfg.Bus.Codec.Decode(m)
-	if err != nil {
+	switch unsaid := outcome == ""; {
+	case unsaid && (errors.Is(err, messaging.ErrUnknownType) || err == nil && !c.answers(correlation, event)):
+		return nil, nil // a command, that shares the topic
+	case err != nil:
 		return nil, err
+	case !ok:
+		return nil, errHeaders()
 	}
 	requests := []*request{{id: saga.ID(correlation.Saga), input: saga.Reply{
 		Node: correlation.Node, Direction: saga.Direction(correlation.Direction), Epoch: correlation.Epoch,
@@ -97,6 +109,24 @@ func (c *Coordinator) read(m messaging.Message) ([]*request, error) {
 	return requests, nil
 }
 
+// answers reports whether a message without an outcome, of a participant that tells none, is an answer all the same: it is no command of
+// any definition here, and one of them expects it of that node.
+func (c *Coordinator) answers(of messaging.Correlation, event any) bool {
+	if c.commands[reflect.TypeOf(event)] {
+		return false
+	}
+	return slices.ContainsFunc(c.cfg.Definitions, func(d saga.Any) bool {
+		how := saga.CoordinationOf(d)
+		mine := !how.Choreographed && of.Definition == "" || how.Choreographed && how.Family == of.Definition
+		return mine && saga.Answers(d, of.Node, saga.Direction(of.Direction), event)
+	})
+}
+
+// errHeaders says that a message is about a saga, but cannot tell which command of which.
+func errHeaders() error {
+	return messaging.Permanent(errors.New("coordinator: the headers of the saga are incomplete or malformed: a reply echoes those of its command"))
+}
+
 const (
 	// earlyRetry is how long an input waits for the part of the instance, or in a choreography the instance, that it is about. It
 	// doubles with each time, up to earlyRetryMax: the usual wait is for another topic's message that is on its way.
@@ -112,7 +142,7 @@ func (c *Coordinator) verdict(m messaging.Message, err error) error {
 	switch {
 	case early && m.Delivery < maxEarly:
 		return messaging.RetryAfter(min(earlyRetry<<min(max(m.Delivery-1, 0), 6), earlyRetryMax), err)
-	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly):
+	case errors.Is(err, saga.ErrUnexpectedReply), errors.Is(err, saga.ErrNotFound), errors.Is(err, saga.ErrEarly), errors.Is(err, saga.ErrKey):
 		return messaging.Permanent(err)
 	case errors.Is(err, saga.ErrUnknownDefinition), errors.Is(err, saga.ErrData):
 		return messaging.RetryAfter(orphanRetry, err)

@@ -21,7 +21,7 @@ type startSettings struct {
 }
 
 // Key makes the start idempotent: a second start of the definition with the same key returns the first instance's id and changes nothing,
-// until that instance is removed; see [Retention].
+// until that instance is removed; see [Retention]. It has at most [saga.MaxKey] bytes, UTF-8 without NUL; else [saga.ErrKey].
 func Key(key string) StartOption {
 	return StartOption{apply: func(s *startSettings) { s.key = key }}
 }

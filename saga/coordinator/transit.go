@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/saga"
 )
@@ -112,6 +113,9 @@ func recordOf(in saga.Input) string {
 		path = in.Node
 	case saga.Tick:
 		path = in.Record
+	}
+	if !legible.Is(path) { // it may come from outside, and is no node's
+		return ""
 	}
 	return path[:strings.LastIndexByte(path, ']')+1]
 }

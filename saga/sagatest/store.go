@@ -78,6 +78,8 @@ func cases() []storeCase {
 		{"OutboxRowsAreThereIffTheChangeWasCommitted", outboxRows},
 		{"IdsAndKeysAreCaseSensitiveAndOddTextSurvives", oddText},
 		{"ControlCharactersAndBytesSurvive", controlCharacters},
+		{"NothingIsFoundByWhatNoDatabaseCanKeep", illegible},
+		{"TheLongestIdsAndKeysSurvive", longest},
 		{"BigDataSurvives", bigData},
 		{"EveryFieldOfAnExpectationIsKept", matchFields},
 		{"MatchIsInTheOrderOfTheCommits", matchOrder},

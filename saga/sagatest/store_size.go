@@ -2,8 +2,10 @@ package sagatest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alpespartners/alpespartners/messaging"
@@ -106,7 +108,67 @@ func listLimits(s *stage) {
 	}
 }
 
-// control is text that a careless store cuts, trims, folds or escapes wrong. It has no NUL, which databases refuse in text.
+// longest has ids and keys of as many bytes as the core allows.
+func longest(s *stage) {
+	fill := func(n int) string { return s.tag + strings.Repeat("x", n-len(s.tag)) }
+	state := s.state("a")
+	state.ID, state.Key = saga.ID(fill(64)), fill(saga.MaxKey)
+	c := create(state)
+	c.Audit = []coordinator.AuditEntry{{Version: 1, At: epoch(), Audit: saga.Audit{Act: saga.Act{ID: fill(255), By: "ana", Why: "a try"}}}}
+	c.Expect = []coordinator.Expectation{{Node: "a", Direction: saga.DoDirection, Key: fill(64)}}
+	s.commit(c)
+	after := next(state)
+	answer := update(state, after)
+	answer.Answered = []coordinator.Expected{{ID: state.ID, Answer: fill(255), Expectation: c.Expect[0]}}
+	s.commit(answer)
+	page, _, err := s.reader.List(s.Context(), coordinator.ListQuery{Key: state.Key})
+	if err != nil || len(page) != 1 || page[0].ID != state.ID {
+		s.Errorf("List by the longest key: %v, %v", page, err)
+	}
+	acts, err := s.reader.Audits(s.Context(), state.ID)
+	if err != nil || len(acts) != 1 || acts[0].Act.ID != fill(255) {
+		s.Errorf("the audit came back as %v, %v", acts, err)
+	}
+	rows, err := s.store.Match(s.Context(), []string{fill(64)}, []string{fill(255)})
+	if err != nil || len(rows) != 1 || rows[0].Answer != fill(255) {
+		s.Errorf("Match by the longest answer: %v, %v", rows, err)
+	}
+}
+
+// illegible looks for what an outsider may name, and the core lets nobody store: text with NUL or that is not UTF-8. It is not there, and that is no error.
+func illegible(s *stage) {
+	state := s.state("a")
+	s.commit(create(state))
+	for _, text := range []string{s.tag + "\x00", s.tag + "\xff"} {
+		id := saga.ID(text)
+		found, err := s.store.Load(s.Context(), []coordinator.Want{{ID: id, Keys: []string{""}}, {ID: state.ID, Keys: []string{"", "rooms[" + text + "]"}}})
+		if err != nil || len(found) != 1 || found[state.ID].Root.Data == nil {
+			s.Errorf("Load of %q and an instance: %v, %v; want that instance", text, found, err)
+		}
+		if _, err := s.reader.Get(s.Context(), id); !errors.Is(err, saga.ErrNotFound) {
+			s.Errorf("Get of %q: %v, want ErrNotFound", text, err)
+		}
+		items, err := s.reader.Items(s.Context(), id, 0, 10)
+		if err != nil || len(items) > 0 {
+			s.Errorf("Items of %q: %v, %v", text, items, err)
+		}
+		lines, err := s.reader.History(s.Context(), id, 0, 10)
+		if err != nil || len(lines) > 0 {
+			s.Errorf("History of %q: %v, %v", text, lines, err)
+		}
+		acts, err := s.reader.Audits(s.Context(), id)
+		if err != nil || len(acts) > 0 {
+			s.Errorf("Audits of %q: %v, %v", text, acts, err)
+		}
+		for _, q := range []coordinator.ListQuery{{Key: text}, {Definition: text}, {Status: saga.Status(text)}} {
+			if page, next, err := s.reader.List(s.Context(), q); err != nil || len(page) > 0 || next != "" {
+				s.Errorf("List by %q: %v, %q, %v", text, page, next, err)
+			}
+		}
+	}
+}
+
+// control is text that a careless store cuts, trims, folds or escapes wrong. It has no NUL: the core lets none in.
 const control = " \x01\t\r\n\x7f\u2028\ufffd\u0130 "
 
 func controlCharacters(s *stage) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/saga"
 	"github.com/alpespartners/alpespartners/saga/coordinator"
 )
@@ -30,6 +31,9 @@ func (s *Store) Get(ctx context.Context, id saga.ID) (saga.State, error) {
 
 // Items implements [coordinator.Reader].
 func (s *Store) Items(ctx context.Context, id saga.ID, offset, limit int) ([]saga.Record, error) {
+	if !legible.Is(string(id)) {
+		return nil, nil
+	}
 	var rows []itemRow
 	err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(
 		"SELECT saga_id, item, nodes, data, wake_at FROM {items} WHERE saga_id = ? ORDER BY seq LIMIT ? OFFSET ?"),
@@ -63,6 +67,9 @@ func (s *Store) List(ctx context.Context, q coordinator.ListQuery) (page []saga.
 			return nil, "", fmt.Errorf("%w: take it from the page before", coordinator.ErrCursor)
 		}
 		filter("seq < ?", seq, true)
+	}
+	if !legible.Is(q.Definition) || !legible.Is(q.Key) || !legible.Is(string(q.Status)) {
+		return nil, "", nil // nothing has it, and not every database could look it up
 	}
 	filter("definition = ?", q.Definition, q.Definition != "")
 	// A parameter's value is not known when a statement is planned: hence what seems to be said twice; see live.
@@ -126,6 +133,9 @@ type logRow struct {
 
 // History implements [coordinator.Reader].
 func (s *Store) History(ctx context.Context, id saga.ID, offset, limit int) ([]coordinator.LogEntry, error) {
+	if !legible.Is(string(id)) {
+		return nil, nil
+	}
 	var rows []logRow
 	err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(
 		"SELECT version, line, at, kind, node, direction, attempt, detail FROM {log} WHERE saga_id = ?"+
@@ -157,6 +167,9 @@ type auditRow struct {
 
 // Audits implements [coordinator.Reader].
 func (s *Store) Audits(ctx context.Context, id saga.ID) ([]coordinator.AuditEntry, error) {
+	if !legible.Is(string(id)) {
+		return nil, nil
+	}
 	var rows []auditRow
 	err := sqlx.SelectContext(ctx, s.reader(), &rows, s.query(
 		"SELECT action_id, version, at, action, node, seen_version, by_whom, why, before_it, after_it FROM {audit}"+

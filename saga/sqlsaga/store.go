@@ -12,6 +12,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/internal/sqldb"
 	"github.com/alpespartners/alpespartners/messaging"
 	"github.com/alpespartners/alpespartners/messaging/outbox"
@@ -161,9 +162,10 @@ func (s *Store) query(text string) string {
 	return sqlx.Rebind(s.dialect.BindStyle, names.Replace(text))
 }
 
-// Load implements [coordinator.Store].
+// Load implements [coordinator.Store]. Ids that no database can look up are those of no instance.
 func (s *Store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
 	found := map[saga.ID]saga.State{}
+	wants = slices.DeleteFunc(slices.Clone(wants), func(w coordinator.Want) bool { return !legible.Is(string(w.ID)) })
 	if len(wants) == 0 {
 		return found, nil
 	}
@@ -211,7 +213,7 @@ func (s *Store) loadItems(ctx context.Context, wants []coordinator.Want, found m
 	var pairs []string
 	for _, want := range wants {
 		for _, key := range want.Keys {
-			if _, exists := found[want.ID]; exists && key != "" {
+			if _, exists := found[want.ID]; exists && key != "" && legible.Is(key) {
 				pairs = append(pairs, string(want.ID), key)
 			}
 		}
