@@ -18,8 +18,9 @@ import (
 type commands struct {
 	Config kong.ConfigFlag `help:"Read settings from this JSON file, an object with the flags' names as keys. A flag prevails over the environment, that over the file. Default: alpes-partners.json if it is there." placeholder:"FILE" env:"ALPES_CONFIG"`
 
-	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the system, or a part of it."`
-	Demo  demoCommand  `cmd:"" help:"Play the three scenarios and tell their sagas' stories; exit 0 only if each ends as it should."`
+	Serve  serveCommand  `cmd:"" default:"withargs" help:"Serve the system, or a part of it."`
+	Demo   demoCommand   `cmd:"" help:"Play the three scenarios and tell their sagas' stories; exit 0 only if each ends as it should."`
+	Schema schemaCommand `cmd:"" help:"Print the SQL that makes the tables, for who makes them with a tool of his own; a start then has nothing left to make."`
 }
 
 // serveCommand serves until it is told to stop.
@@ -193,4 +194,18 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	return demo.Run(ctx, os.Stdout, demo.Config{
 		Coordination: app.Coordination(c.Coordination), Broker: c.Broker, BrokerAdmin: c.BrokerAdmin, Namespace: c.Namespace,
 	})
+}
+
+// schemaCommand prints the tables.
+type schemaCommand struct {
+	Dialect string `arg:"" enum:"sqlite,postgres,mysql" help:"For which database: sqlite, postgres or mysql."`
+}
+
+// Run prints them.
+func (c *schemaCommand) Run() error {
+	text, err := app.Schema(c.Dialect)
+	if err == nil {
+		fmt.Print(text)
+	}
+	return err
 }

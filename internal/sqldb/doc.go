@@ -30,5 +30,6 @@
 // # Migrations
 //
 // [DB.Migrate] applies a package's embedded SQL files. The tables' prefix is written {{prefix}} in them, and
-// each package names its own version table, so that packages share a database without knowing each other.
+// each package names its own version table, so that packages share a database without knowing each other. Processes that do so
+// at once wait for each other, and a migration that was cut off is continued. [Migrations.SQL] is its text for other tools.
 package sqldb

@@ -1,6 +1,7 @@
 package sqldb_test
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -174,5 +175,41 @@ func TestIntegrationMigrateAfterAnEarlyEnd(t *testing.T) {
 	direct(t, db, "CREATE TABLE v (id SERIAL PRIMARY KEY, version_id BIGINT NOT NULL, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP DEFAULT now())")
 	if err := db.Migrate(t.Context(), sqldb.Migrations{Files: schemas(t)["sqlmsg_version"], Versions: "v"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestIntegrationSchemaByHand executes the text of the migrations, as a tool of the user's would.
+func TestIntegrationSchemaByHand(t *testing.T) {
+	t.Parallel()
+	everyDatabase(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		for versions, files := range schemas(t) {
+			m := sqldb.Migrations{Files: files, Versions: versions, Prefix: "hand_"}
+			text, err := m.SQL(db.Dialect().Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for statement := range strings.SplitSeq(text, ";\n") {
+				if strings.TrimSpace(statement) != "" {
+					exec(t, db, statement)
+				}
+			}
+			if err := db.Migrate(t.Context(), m); err != nil {
+				t.Errorf("%s: there was something left to do: %v", versions, err)
+			}
+			if n := count(t, db, "hand_"+versions); n != len(files)+1 {
+				t.Errorf("%s has %d versions, want %d and the zeroth", versions, n, len(files))
+			}
+			m.Prefix = "made_"
+			if err := db.Migrate(t.Context(), m); err != nil {
+				t.Error(err)
+			}
+		}
+		if hand, made := tablesOf(t, db, "hand_"), tablesOf(t, db, "made_"); !slices.Equal(hand, made) || len(hand) < 20 {
+			t.Errorf("by hand:\n%s\nby Migrate:\n%s", strings.Join(hand, "\n"), strings.Join(made, "\n"))
+		}
+	})
+	if _, err := (sqldb.Migrations{}).SQL("oracle"); !errors.Is(err, sqldb.ErrDialect) {
+		t.Errorf("SQL returned %v", err)
 	}
 }

@@ -26,15 +26,18 @@
 //
 // # Schema
 //
-// [Store.Migrate] makes the tables outbox, inbox and dead_letters, with an optional prefix, and its own
-// version table. Entries of the inbox are told apart by consumer, so that services may share a database.
+// [Store.Migrate] makes the tables outbox, inbox, inbox_horizon and dead_letters, with an optional prefix, and its own
+// version table. Entries of the inbox are told apart by consumer, so that services may share a database. Who has a tool for
+// migrations gives it the text of [SQL].
 //
 // # Limits
 //
+// SQLite, PostgreSQL, and MySQL 8 or MariaDB 10.6 and later. Sessions of MySQL are in UTC, and the tables that they make are of InnoDB, the caller's
+// too; one that the caller made otherwise, of an engine without transactions, keeps what a failed handler wrote.
 // SQLite has one writer: transactions of one process wait for each other in Go, and should be short. With "sqlite::memory:"
 // there is one connection for everything, so that a handler must read through its transaction only.
 //
 // # Testing
 //
-// "sqlite::memory:" needs no files; the package itself passes messagingtest.RunInbox and messagingtest.RunOutbox.
+// "sqlite::memory:" needs no files; the package itself passes messagingtest.RunInbox and messagingtest.RunOutbox on SQLite and on real servers.
 package sqlmsg

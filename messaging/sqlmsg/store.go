@@ -18,7 +18,13 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// DB is an open database. It is safe for concurrent use; see [Open].
+// DB is an open database, safe for concurrent use; see [Open]. Its methods are those that a caller needs for transactions of his own:
+//
+//	InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error) error  runs a transaction, committed if the function returns nil
+//	Reader() *sqlx.DB                     reads outside of transactions
+//	Writer() *sqlx.DB                     executes single statements
+//	Settings(ctx) ([]Setting, error)      tells the durability settings in effect, each with Name, Value, Want, Why and Safe()
+//	Close() error                         closes all connections
 type DB = sqldb.DB
 
 // Option adjusts [Open].
@@ -73,13 +79,31 @@ func Migrate(ctx context.Context, db *DB) error {
 	return (&Store{db: db, dialect: db.Dialect()}).Migrate(ctx)
 }
 
-// Migrate makes or updates the store's tables. Several processes may do so at once.
+// Migrate makes or updates the store's tables. Several processes may do so at once: one works, the others wait for it.
 func (s *Store) Migrate(ctx context.Context) error {
+	m, err := schema(s.prefix)
+	if err != nil {
+		return err
+	}
+	return s.db.Migrate(ctx, m)
+}
+
+// SQL returns what [Store.Migrate] executes on an empty database, for who makes the tables with a tool of his own, in parts of a version each. The dialect
+// is "sqlite", "postgres" or "mysql". It notes the versions, so that Migrate then finds nothing left to do.
+func SQL(dialect, tablePrefix string) (string, error) {
+	m, err := schema(tablePrefix)
+	if err != nil {
+		return "", err
+	}
+	return m.SQL(dialect)
+}
+
+func schema(prefix string) (sqldb.Migrations, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("sqlmsg: migrate: %w", err)
+		return sqldb.Migrations{}, fmt.Errorf("sqlmsg: migrations: %w", err)
 	}
-	return s.db.Migrate(ctx, sqldb.Migrations{Files: files, Versions: "sqlmsg_version", Prefix: s.prefix})
+	return sqldb.Migrations{Files: files, Versions: "sqlmsg_version", Prefix: prefix}, nil
 }
 
 // InTx implements [inbox.Store]. A commit that fails leaves it unknown whether the transaction took effect.

@@ -15,12 +15,17 @@
 //
 // A start joins the caller's transaction with [Store.Within] and [coordinator.Within].
 //
+// # Schema
+//
+// [Store.Migrate] makes the tables sagas, saga_items, saga_log, saga_audit, saga_expected and saga_pauses, with an optional prefix, and its own version
+// table. Who has a tool for migrations gives it the text of [SQL].
+//
 // # Limits
 //
-// SQLite now; what differs between databases is in internal/sqldb, in one value. A fan-out's items are read by key or
-// by page, never all at once.
+// SQLite, PostgreSQL, and MySQL 8 or MariaDB 10.6 and later; what differs between them is in internal/sqldb, in one value. With SQLite one process
+// at a time writes, so that more coordinators do no more work. A fan-out's items are read by key or by page, never all at once.
 //
 // # Testing
 //
-// The store passes sagatest.RunStore on a file and in memory.
+// "sqlite::memory:" needs no files. The store passes sagatest.RunStore on all of them: on SQLite in a file and in memory, and on real servers.
 package sqlsaga

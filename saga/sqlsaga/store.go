@@ -71,13 +71,31 @@ func New(db *sqlmsg.DB, config Config) (*Store, error) {
 	return s, nil
 }
 
-// Migrate makes or updates the store's tables, but not the outbox's. Several processes may do so at once.
+// Migrate makes or updates the store's tables, but not the outbox's. Several processes may do so at once: one works, the others wait for it.
 func (s *Store) Migrate(ctx context.Context) error {
+	m, err := schema(s.prefix)
+	if err != nil {
+		return err
+	}
+	return s.db.Migrate(ctx, m)
+}
+
+// SQL returns what [Store.Migrate] executes on an empty database, for who makes the tables with a tool of his own, in parts of a version each. The dialect
+// is "sqlite", "postgres" or "mysql". It notes the versions, so that Migrate then finds nothing left to do.
+func SQL(dialect, tablePrefix string) (string, error) {
+	m, err := schema(tablePrefix)
+	if err != nil {
+		return "", err
+	}
+	return m.SQL(dialect)
+}
+
+func schema(prefix string) (sqldb.Migrations, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("sqlsaga: migrate: %w", err)
+		return sqldb.Migrations{}, fmt.Errorf("sqlsaga: migrations: %w", err)
 	}
-	return s.db.Migrate(ctx, sqldb.Migrations{Files: files, Versions: "sqlsaga_version", Prefix: s.prefix})
+	return sqldb.Migrations{Files: files, Versions: "sqlsaga_version", Prefix: prefix}, nil
 }
 
 // Within returns a view of the store in the caller's transaction, which the caller commits: see [coordinator.Within].

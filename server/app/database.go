@@ -50,6 +50,14 @@ func (a *App) openDatabase(ctx context.Context) error {
 	return a.tellUnsafe(ctx)
 }
 
+// Schema is the SQL that makes the tables of all services, in the words of "sqlite", "postgres" or "mysql", as a start makes them on an empty database.
+func Schema(dialect string) (string, error) {
+	messages, one := sqlmsg.SQL(dialect, "")
+	sagas, two := sqlsaga.SQL(dialect, "")
+	services, three := sqlalpes.SQL(dialect)
+	return messages + "\n" + sagas + "\n" + services, errors.Join(one, two, three)
+}
+
 // tellUnsafe warns of settings that were allowed to be as they are.
 func (a *App) tellUnsafe(ctx context.Context) error {
 	settings, err := a.db.Settings(ctx)
