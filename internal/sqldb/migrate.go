@@ -149,7 +149,7 @@ func (d Dialect) executeOnce(ctx context.Context, tx *sql.Tx, statement string) 
 		columns = append(columns, match[1])
 	}
 	look := "SELECT " + strings.Join(columns, ", ") + " FROM " + table + " LIMIT 0" //nolint:gosec // the names are those of our own files
-	if _, missing := tx.ExecContext(ctx, look); missing != nil {                    // it is somebody else's
+	if _, missing := tx.ExecContext(ctx, look); missing != nil {
 		return fmt.Errorf("%w, and it is another one: use a prefix for the tables, or another database (%w)", err, missing)
 	}
 	return nil
