@@ -19,7 +19,9 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// DB is an open database. It is safe for concurrent use; see [Open].
+// DB is an open database. It is safe for concurrent use; see [Open]. Its methods that users need: InTx(ctx, func(ctx, tx sqlx.ExtContext) error) error
+// runs a transaction of the user's own, such as one that makes tables; Reader() *sqlx.DB reads what is committed; Settings(ctx) lists the durability settings;
+// Close() error closes it. In statements, write placeholders as ? and pass the text through tx.Rebind.
 type DB = sqldb.DB
 
 // Option adjusts [Open].
