@@ -54,7 +54,8 @@ func (f DeadLetterFunc) DeadLetter(ctx context.Context, d DeadLetter) error { re
 
 // DeadLetterTopic returns dead letters that are published to [DeadLetterTopicName] with key, ID, type, headers
 // and payload kept, and with the reason in additional headers. It waits until the broker keeps the message,
-// which for an in-process broker means until a consumer of that topic, if it has one, acknowledged it.
+// which for an in-process broker means until a consumer of that topic, if it has one, acknowledged it. A topic that nobody subscribes to
+// keeps nothing on brokers that drop what all subscriptions have, as Pulsar does: make a subscription before the first letter.
 func DeadLetterTopic(p Publisher) DeadLetters {
 	return DeadLetterFunc(func(ctx context.Context, d DeadLetter) error {
 		m := d.Message

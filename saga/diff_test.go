@@ -236,7 +236,7 @@ func TestDiffTellsTheWorstFirst(t *testing.T) {
 }
 
 // The first line is the verdict.
-func TestVerdicts(t *testing.T) {
+func TestDiffTellsTheVerdictFirst(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		after saga.Description

@@ -7,7 +7,7 @@ import (
 	"github.com/alpespartners/alpespartners/saga/sagatest"
 )
 
-func TestExplore(t *testing.T) {
+func TestExploreRegistration(t *testing.T) {
 	t.Parallel()
 	sagatest.Explore(t, registration.Define(), sagatest.Schedules(300))
 }

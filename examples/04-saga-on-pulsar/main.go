@@ -55,20 +55,20 @@ var BookTrip = saga.MustDefine("book-trip",
 	).Pivot(),
 )
 
-// handlers are the agency's. Everything goes through tx: its table, and unseen beside it the inbox and the outbox.
+// handlers are the agency's. Everything goes through tx: its table, and unseen beside it the inbox and the outbox. Rebind writes each ? as the database wants it.
 func handlers(s *inbox.Service) {
 	sqlmsg.Handle(s, func(ctx context.Context, tx sqlx.ExtContext, c BookFlight) (FlightBooked, error) {
-		_, err := tx.ExecContext(ctx, "INSERT INTO seats (seat, trip) VALUES ('12A', ?)", c.Trip)
+		_, err := tx.ExecContext(ctx, tx.Rebind("INSERT INTO seats (seat, trip) VALUES ('12A', ?)"), c.Trip)
 		return FlightBooked{Seat: "12A"}, err
 	})
 	sqlmsg.Handle(s, func(ctx context.Context, tx sqlx.ExtContext, c CancelFlight) (FlightCancelled, error) {
 		fmt.Println("compensation: the seat of", c.Trip, "is free again")
-		_, err := tx.ExecContext(ctx, "DELETE FROM seats WHERE trip = ?", c.Trip)
+		_, err := tx.ExecContext(ctx, tx.Rebind("DELETE FROM seats WHERE trip = ?"), c.Trip)
 		return FlightCancelled{}, err
 	})
 	sqlmsg.Handle(s, func(ctx context.Context, tx sqlx.ExtContext, c BookHotel) (HotelBooked, error) {
 		var seat string
-		if err := sqlx.GetContext(ctx, tx, &seat, "SELECT seat FROM seats WHERE trip = ?", c.Trip); err != nil {
+		if err := sqlx.GetContext(ctx, tx, &seat, tx.Rebind("SELECT seat FROM seats WHERE trip = ?"), c.Trip); err != nil {
 			return HotelBooked{}, err // tried again later
 		}
 		fmt.Println("no room for", c.Trip, "on seat", seat)
@@ -110,7 +110,7 @@ func run(ctx context.Context, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, agencyDB.Close()) }()
 	err = agencyDB.InTx(ctx, func(ctx context.Context, tx sqlx.ExtContext) error {
-		_, err := tx.ExecContext(ctx, "CREATE TABLE seats (seat TEXT PRIMARY KEY, trip TEXT NOT NULL)")
+		_, err := tx.ExecContext(ctx, "CREATE TABLE seats (seat VARCHAR(8) PRIMARY KEY, trip TEXT NOT NULL)")
 		return err
 	})
 	if err != nil {

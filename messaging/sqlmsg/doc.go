@@ -27,8 +27,8 @@
 // # Schema
 //
 // [Store.Migrate] makes the tables outbox, inbox, inbox_horizon and dead_letters, with an optional prefix, and its own
-// version table. Entries of the inbox are told apart by consumer, so that services may share a database. Who has a tool for
-// migrations gives it the text of [SQL].
+// version table. Entries of the inbox are told apart by consumer, so that services may share a database, and a Store of it. A coordinator may share them,
+// too: its sagas are in tables of package sqlsaga, and its commands in the same outbox. Who has a tool for migrations gives it the text of [SQL].
 //
 // # Limits
 //

@@ -16,6 +16,7 @@ var ErrForeignTx = errors.New("sqlmsg: the service's store is none of this packa
 
 // Handle registers fn with a service whose store is a [Store]; it is [inbox.Handle] with the database's own transaction in hand.
 // Everything that fn does through tx is committed together with the inbox entry and the reply, or not at all.
+// Placeholders are the database's, ? or $1: write ? and have tx.Rebind turn them into these, and the same text runs on all.
 // tx must not be kept, committed or rolled back.
 func Handle[C, R any](s *inbox.Service, fn func(ctx context.Context, tx sqlx.ExtContext, command C) (R, error)) {
 	inbox.Handle(s, func(ctx context.Context, tx inbox.Tx, command C) (R, error) {

@@ -26,6 +26,8 @@ var migrations embed.FS
 //	Writer() *sqlx.DB                     executes single statements
 //	Settings(ctx) ([]Setting, error)      tells the durability settings in effect, each with Name, Value, Want, Why and Safe()
 //	Close() error                         closes all connections
+//
+// In statements, write placeholders as ? and pass the text through tx.Rebind.
 type DB = sqldb.DB
 
 // Option adjusts [Open].

@@ -49,7 +49,8 @@ type Config struct {
 	// SubscriptionType is how coordinators of one name share the replies. Zero means [messaging.Shared]; the version check makes
 	// any type safe, and [messaging.KeyShared] saves conflicts.
 	SubscriptionType messaging.SubscriptionType
-	// DeadLetters keeps replies that cannot be understood. Nil means that they go to [messaging.DeadLetterTopic] on the bus.
+	// DeadLetters keeps replies that cannot be understood. Nil means the Store if it is one, as that of package sqlsaga is, else a topic of the Bus:
+	// see [messaging.DeadLetterTopic], which needs a subscription.
 	DeadLetters messaging.DeadLetters
 	// MaxBatch bounds the inputs of one commit. Zero means 256.
 	MaxBatch int
@@ -90,6 +91,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.DeadLetters == nil {
+		c.DeadLetters, _ = c.Store.(messaging.DeadLetters)
 	}
 	if c.DeadLetters == nil && c.Bus.Broker != nil {
 		c.DeadLetters = messaging.DeadLetterTopic(c.Bus.Broker)

@@ -69,7 +69,7 @@ func (s *counting) Commit(ctx context.Context, changes []coordinator.Change) ([]
 }
 
 // TestTenThousandItems completes and compensates a fan-out on a database, and shows that an item costs the same number of records, loaded and
-// written, however many there are. What that takes in time is BenchmarkFanOut's to tell.
+// written, however many there are. What that takes in time is BenchmarkFanOutThroughTheCoordinator's to tell.
 func TestTenThousandItems(t *testing.T) {
 	t.Parallel()
 	many := 10_000
@@ -104,9 +104,9 @@ func TestTenThousandItems(t *testing.T) {
 	}
 }
 
-// BenchmarkFanOut takes a fan-out from its start to its end, through the coordinator, a broker and a participant in memory, and a store in
+// BenchmarkFanOutThroughTheCoordinator takes a fan-out from its start to its end, through the coordinator, a broker and a participant in memory, and a store in
 // SQLite. Its ns/item shows that a transition costs the same however many items there are.
-func BenchmarkFanOut(b *testing.B) {
+func BenchmarkFanOutThroughTheCoordinator(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		for _, broke := range []bool{false, true} {
 			for name, url := range map[string]func(*testing.B) string{

@@ -9,7 +9,7 @@ import (
 	"github.com/alpespartners/alpespartners/saga/sagatest"
 )
 
-func TestStoreKeepsTheContract(t *testing.T) {
+func TestMemoryKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	sagatest.RunStore(t, sagatest.StoreHarness{New: func(*testing.T) (coordinator.Store, coordinator.Reader, outbox.Store) {
 		s := memsaga.New()

@@ -47,11 +47,12 @@ type Store struct {
 }
 
 var (
-	_ coordinator.Store   = (*Store)(nil)
-	_ coordinator.Clock   = (*Store)(nil)
-	_ coordinator.Reader  = (*Store)(nil)
-	_ coordinator.Remover = (*Store)(nil)
-	_ outbox.Store        = (*Store)(nil)
+	_ coordinator.Store     = (*Store)(nil)
+	_ coordinator.Clock     = (*Store)(nil)
+	_ coordinator.Reader    = (*Store)(nil)
+	_ coordinator.Remover   = (*Store)(nil)
+	_ outbox.Store          = (*Store)(nil)
+	_ messaging.DeadLetters = (*Store)(nil)
 )
 
 // New returns a store on db, whose tables [Store.Migrate] makes. Faults of the configuration: [ErrConfig].
@@ -113,6 +114,11 @@ func (s *Store) Pending(ctx context.Context, offset, limit int) ([]messaging.Mes
 
 // Delete implements [outbox.Store].
 func (s *Store) Delete(ctx context.Context, ids []string) error { return s.outbox.Delete(ctx, ids) }
+
+// DeadLetter implements [messaging.DeadLetters]: the letter is kept with those of the outbox's store, see [sqlmsg.Store.DeadLetters].
+func (s *Store) DeadLetter(ctx context.Context, d messaging.DeadLetter) error {
+	return s.outbox.DeadLetter(ctx, d)
+}
 
 const (
 	// maxRaces bounds how often a transaction is tried that others get ahead of.
