@@ -232,3 +232,29 @@ func TestCodecKeepsTheContract(t *testing.T) {
 		Values: []any{booked{Seat: "12A", Gate: ptr("B7")}, booked{}, sample()},
 	})
 }
+
+// TestNewCodecTellsAllThatDoesNotFit at once, in nested records too.
+func TestNewCodecTellsAllThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	type inner struct{ Z string }
+	type outer struct {
+		X     string
+		Inner inner
+	}
+	const schema = `{"type":"record","name":"r","fields":[{"name":"x","type":"string"},{"name":"y","type":"string"},
+		{"name":"Inner","type":{"type":"record","name":"i","fields":[{"name":"z","type":"string"}]}}]}`
+	_, err := avromsg.NewCodec(avromsg.Record[outer]("r", "t", schema))
+	for _, want := range []string{`no "X"`, `the field "x"`, `the field "y"`, `no "Z"`, `the field "z"`} {
+		if !errors.Is(err, avromsg.ErrUnencodable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not tell of %s: %v", want, err)
+		}
+	}
+	for _, text := range []string{"{", schema[:40], `["string"`} {
+		if _, err := avromsg.ParseSchema(text); !errors.Is(err, avromsg.ErrSchema) || !strings.Contains(err.Error(), "not valid JSON at byte") {
+			t.Errorf("ParseSchema(%q): %v", text, err)
+		}
+	}
+	if _, err := avromsg.ParseSchema("string"); err != nil {
+		t.Errorf("a type's bare name: %v", err)
+	}
+}

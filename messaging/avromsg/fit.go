@@ -2,6 +2,7 @@ package avromsg
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // fit says whether values of the Go struct type t travel whole by schema s: every field of t is one of the
-// schema's, every field of the schema is one of t's, and their types agree. [ErrUnencodable], naming the field.
+// schema's, every field of the schema without a default is one of t's, and their types agree. [ErrUnencodable], naming each field at fault.
 func fit(s *Schema, t reflect.Type) error {
 	root := s.decoder.root
 	if root.kind != avro.Record {
@@ -42,13 +43,13 @@ func fitNames(n *node, t reflect.Type) error {
 	}
 	switch n.kind {
 	case avro.Union:
+		var faults []error
 		for _, branch := range n.children {
 			if branch.kind != avro.Null {
-				if err := fitNames(branch, t); err != nil {
-					return err
-				}
+				faults = append(faults, fitNames(branch, t))
 			}
 		}
+		return errors.Join(faults...)
 	case avro.Array, avro.Map:
 		if t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 			return fitNames(n.children[0], t.Elem())
@@ -63,6 +64,11 @@ func fitNames(n *node, t reflect.Type) error {
 }
 
 func fitFields(n *node, t reflect.Type) error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%w: "+format, append([]any{ErrUnencodable}, args...)...))
+	}
+	has := map[string]bool{}
 	known := make(map[string]*node, len(n.names))
 	for i, name := range n.names {
 		known[name] = n.children[i]
@@ -75,15 +81,20 @@ func fitFields(n *node, t reflect.Type) error {
 		case name == "":
 			name = f.Name
 		}
+		has[name] = true
 		field, ok := known[name]
 		if !ok {
-			return fmt.Errorf("%w: %s has the field %s, the schema has no %q", ErrUnencodable, t, f.Name, name)
+			fault("%s has the field %s, the schema has no %q", t, f.Name, name)
+			continue
 		}
-		if err := fitNames(field, f.Type); err != nil {
-			return err
+		faults = append(faults, fitNames(field, f.Type))
+	}
+	for i, name := range n.names {
+		if !has[name] && !n.spare[i] {
+			fault("the schema has the field %q, %s has none: give it one with the tag avro:%q", name, t, name)
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // widestUnion returns the most branches of any union in n, at least 1.

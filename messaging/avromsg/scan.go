@@ -32,6 +32,7 @@ var (
 type node struct {
 	kind     avro.Type
 	names    []string // of a record's fields
+	spare    []bool   // of a record's fields: those that have a default
 	children []*node  // a record's fields, a union's branches, the items of an array or map
 	size     int      // of a fixed; the number of symbols of an enum
 	hasBytes bool     // bytes occur in it
@@ -68,7 +69,7 @@ func (c compiler) compile(s avro.Schema) (*node, error) {
 	switch s := s.(type) {
 	case *avro.RecordSchema:
 		for _, field := range s.Fields() {
-			n.names = append(n.names, field.Name())
+			n.names, n.spare = append(n.names, field.Name()), append(n.spare, field.HasDefault())
 			children = append(children, field.Type())
 		}
 	case *avro.UnionSchema:

@@ -35,6 +35,10 @@ type Schema struct {
 // ParseSchema parses the JSON text of a schema. Names are resolved within the text alone. A text that is no
 // valid schema, or a recursive one: [ErrSchema].
 func ParseSchema(text string) (*Schema, error) {
+	var syntax *json.SyntaxError
+	if strings.ContainsAny(text, `{["`) && errors.As(json.Unmarshal([]byte(text), new(json.RawMessage)), &syntax) { // else it may be a type's bare name
+		return nil, fmt.Errorf("%w: it is not valid JSON at byte %d: %w", ErrSchema, syntax.Offset, syntax)
+	}
 	// The vendor's default cache is shared by the whole process: a name that this text forgot to define would
 	// silently be another schema's.
 	parsed, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alpespartners/alpespartners/internal/legible"
 	"github.com/alpespartners/alpespartners/saga"
 )
 
@@ -67,6 +68,9 @@ func (c *Coordinator) now() time.Time { return c.cfg.Now().UTC().Truncate(time.M
 func (c *Coordinator) pausesOf(ctx context.Context, definition, by, why string) ([]Pause, error) {
 	if by == "" || why == "" {
 		return nil, fmt.Errorf("%w: the fields by and why are required: say who acts and for what reason", ErrUnwanted)
+	}
+	if !legible.Is(by) || !legible.Is(why) {
+		return nil, fmt.Errorf("%w: the field by or why is not UTF-8 without NUL: send text", ErrUnwanted)
 	}
 	known := definition == ""
 	for _, d := range c.cfg.Definitions {

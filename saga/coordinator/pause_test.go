@@ -398,6 +398,8 @@ func TestPauseErrors(t *testing.T) {
 	for name, test := range map[string]struct{ got, want error }{
 		"pause by nobody":            {pause("trip", "", "x"), coordinator.ErrUnwanted},
 		"pause without a reason":     {pause("trip", "ana", ""), coordinator.ErrUnwanted},
+		"pause with a NUL":           {pause("trip", "ana\x00", "x"), coordinator.ErrUnwanted},
+		"resume with bad UTF-8":      {resume("trip", 0, "ana", "\xff"), coordinator.ErrUnwanted},
 		"pause of the unknown":       {pause("cruise", "ana", "x"), saga.ErrUnknownDefinition},
 		"resume by nobody":           {resume("trip", 0, "", "x"), coordinator.ErrUnwanted},
 		"resume without a reason":    {resume("", 0, "ana", ""), coordinator.ErrUnwanted},

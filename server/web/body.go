@@ -9,6 +9,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/alpespartners/alpespartners/alpes/campaign"
+	"github.com/alpespartners/alpespartners/internal/legible"
 )
 
 // maxDepth bounds how deep a body is nested.
@@ -217,4 +219,47 @@ func (n number) decimal() (text string, ok bool) {
 		text = "-" + text
 	}
 	return text, len(text) <= campaign.MaxBudget
+}
+
+// illegible tells which texts of the query and the body no store can keep or look up. JSON within the body is data, which is kept as bytes.
+func illegible(at string, v reflect.Value) []*huma.ErrorDetail {
+	var faults []*huma.ErrorDetail
+	switch v.Kind() {
+	case reflect.String:
+		if !legible.Is(v.String()) {
+			faults = append(faults, fault(at, "contains a NUL character or is not UTF-8: send text"))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if v.Type().Elem().Kind() == reflect.Uint8 {
+				break
+			}
+			faults = append(faults, illegible(fmt.Sprintf("%s[%d]", at, i), v.Index(i))...)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if place := placeOf(at, v.Type().Field(i)); place != "" {
+				faults = append(faults, illegible(place, v.Field(i))...)
+			}
+		}
+	default:
+	}
+	return faults
+}
+
+// placeOf is where a request has the field; empty for what is in its path, where only ids are.
+func placeOf(at string, f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	switch query := f.Tag.Get("query"); {
+	case !f.IsExported():
+		return ""
+	case query != "":
+		return "query." + query
+	case at == "" && f.Name == "Body":
+		return "body"
+	case at != "" && name != "":
+		return at + "." + name
+	default:
+		return ""
+	}
 }

@@ -382,3 +382,25 @@ func reversed(text []byte) []byte {
 	}
 	return out
 }
+
+// TestOperatorsSendText: what no database can keep or look up is refused with the field's name.
+func TestOperatorsSendText(t *testing.T) {
+	t.Parallel()
+	s, _ := newSagaSite(t)
+	act := `{"id":"a","action":"retry","node":"n","by":"ana","why":"w"}`
+	pause := `{"definition":"d","by":"ana","why":"w"}`
+	for _, test := range []struct{ method, path, body, at string }{
+		{"GET", "/v1/sagas?key=a%00b", "", "query.key"}, {"GET", "/v1/sagas?key=a%ffb", "", "query.key"},
+		{"GET", "/v1/sagas?definition=%00", "", "query.definition"}, {"GET", "/v1/sagas?cursor=%00", "", "query.cursor"},
+		{"POST", "/v1/pauses", with(pause, "ana", `a\u0000`), "body.by"}, {"POST", "/v1/pauses", with(pause, `"w"`, `"\u0000"`), "body.why"},
+		{"POST", "/v1/pauses", with(pause, `"d"`, `"\u0000"`), "body.definition"},
+		{"POST", "/v1/pauses/release", with(pause, "ana", `a\u0000`), "body.by"},
+		{"POST", "/v1/sagas/saga-1/actions", with(act, `"a"`, `"\u0000"`), "body.id"}, {"POST", "/v1/sagas/saga-1/actions", with(act, `"n"`, `"\u0000"`), "body.node"},
+		{"POST", "/v1/sagas/saga-1/actions", with(act, "ana", `\u0000`), "body.by"}, {"POST", "/v1/sagas/saga-1/actions", with(act, `"w"`, `"\u0000"`), "body.why"},
+	} {
+		p := checkProblem(t, s.do(test.method, test.path, test.body, "Content-Type", "application/json"), http.StatusUnprocessableEntity)
+		if !p.names(test.at, "NUL") {
+			t.Errorf("%s %s %s: %+v does not name %s", test.method, test.path, test.body, p, test.at)
+		}
+	}
+}

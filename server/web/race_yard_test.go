@@ -212,7 +212,6 @@ func (y *yard) start(more int) {
 		}
 		y.mu.Lock()
 		y.ids = append(y.ids, id)
-		y.accepted[id] = map[string]bool{}
 		y.mu.Unlock()
 	}
 }
@@ -275,6 +274,9 @@ func (y *yard) act(id saga.ID, act map[string]any, twice bool) (accepted bool) {
 		case http.StatusOK:
 			y.mu.Lock()
 			defer y.mu.Unlock()
+			if y.accepted[id] == nil { // operators see a saga before start hears of it
+				y.accepted[id] = map[string]bool{}
+			}
 			y.accepted[id][fmt.Sprint(act["id"])] = true
 			accepted = true
 		case http.StatusConflict, http.StatusNotFound: // it does not fit any more, or the item is not there yet

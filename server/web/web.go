@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,9 @@ func register[I, O any](s *server, op huma.Operation, fn func(context.Context, *
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		if faults := illegible("", reflect.ValueOf(in).Elem()); len(faults) > 0 {
+			return nil, invalid(faults...)
+		}
 		out, err := fn(ctx, in)
 		if err != nil {
 			return nil, s.failure(ctx, op, err)
