@@ -103,7 +103,7 @@ func newYard(t *testing.T, url string) *yard {
 			if err != nil {
 				return err
 			}
-			reply, err := codec.Encode(painted{c.(paint).Order}) //nolint:forcetypeassert // of the only type there
+			reply, err := codec.Encode(painted{c.(paint).Order})
 			reply.ID = "painted\x00\xff" + m.ID + strings.Repeat("!", 300)
 			return errors.Join(err, messaging.Publish(ctx, y.broker, reply))
 		})
