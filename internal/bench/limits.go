@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,11 +37,11 @@ func (s settings) limits(ctx context.Context, name string, server *postgres) err
 	}
 	defer func() { _ = db.Close() }()
 	bytes := map[string]string{"postgres": "BYTEA", "sqlite": "BLOB"}[name]
-	exec := func(ctx context.Context, tx sqlx.ExtContext) error {
+	create := func(ctx context.Context, tx sqlx.ExtContext) error {
 		_, err := tx.ExecContext(ctx, "CREATE TABLE bench_rows (id BIGINT NOT NULL, data "+bytes+" NOT NULL)")
 		return err
 	}
-	if err := db.InTx(ctx, exec); err != nil {
+	if err := db.InTx(ctx, create); err != nil {
 		return err
 	}
 	clients := 16
@@ -73,9 +77,45 @@ func (s settings) limits(ctx context.Context, name string, server *postgres) err
 	})
 	s.figure("limit.round_trips_per_s.postgres", rate, "1/s")
 	after, fault := readUsage(server)
+	fault = errors.Join(fault, s.pgbench(ctx, url))
 	spent := after.self - before.self + after.server - before.server
 	s.figure("limit.cpu_us_per_round_trip.postgres", spent.Seconds()*1e6/(rate*after.at.Sub(before.at).Seconds()), "us")
 	return errors.Join(err, fault)
+}
+
+// pgbench has PostgreSQL's own program measure a usual transaction with 64 clients: an update, a query and an insertion, without the few rows that all would
+// update.
+func (s settings) pgbench(ctx context.Context, url string) error {
+	program, err := exec.LookPath("pgbench")
+	if err != nil {
+		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is a good one
+		if len(found) == 0 {
+			s.note("no pgbench: %v", err)
+			return nil
+		}
+		program = slices.Max(found)
+	}
+	run := func(args ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, program, append(args, url)...).CombinedOutput() //nolint:gosec // found above
+		if err != nil {
+			return "", fmt.Errorf("pgbench: %w: %s", err, out)
+		}
+		return string(out), nil
+	}
+	if _, err := run("-i", "-q", "-s", "16"); err != nil {
+		return err
+	}
+	out, err := run("-n", "-N", "-M", "prepared", "-c", "64", "-j", "2", "-T", strconv.Itoa(max(1, int(s.window.Seconds()))))
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(out, "tps = ")
+	rate, err := strconv.ParseFloat(strings.TrimSpace(strings.Split(rest+"(", "(")[0]), 64)
+	if err != nil {
+		return fmt.Errorf("pgbench: %w: %s", err, out)
+	}
+	s.figure("limit.pgbench_tps.postgres", rate, "1/s")
+	return nil
 }
 
 // inserter returns a transaction that inserts so many rows of 300 bytes with one statement.
