@@ -22,6 +22,7 @@ import (
 type App struct {
 	cfg        Config
 	db         *sqlmsg.DB // nil, as the stores and the relay, where nothing is kept
+	settings   []any      // the database's that are safe, names and values
 	messages   *sqlmsg.Store
 	sagas      *sqlsaga.Store
 	broker     broker
@@ -120,6 +121,9 @@ func (a *App) logger(component string) *slog.Logger { return a.cfg.Logger.With("
 func (a *App) Run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	if len(a.settings) > 0 {
+		a.logger("database").InfoContext(ctx, "safe database settings", a.settings...)
+	}
 	background := context.WithoutCancel(ctx)
 	work := newGroup(background, fail)
 	relay := newGroup(background, fail)

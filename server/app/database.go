@@ -47,7 +47,7 @@ func (a *App) openDatabase(ctx context.Context) error {
 	if err := errors.Join(a.messages.Migrate(ctx), a.sagas.Migrate(ctx), sqlalpes.Migrate(ctx, a.db)); err != nil {
 		return a.cfg.databaseError(ctx, err)
 	}
-	return a.tellSettings(ctx)
+	return a.readSettings(ctx)
 }
 
 // Schema is the SQL that makes the tables of all services, in the words of "sqlite", "postgres" or "mysql", as a start makes them on an empty database.
@@ -58,19 +58,16 @@ func Schema(dialect string) (string, error) {
 	return messages + "\n" + sagas + "\n" + services, errors.Join(one, two, three)
 }
 
-// tellSettings tells what commits rest on, and warns of what was allowed to be unsafe.
-func (a *App) tellSettings(ctx context.Context) error {
+// readSettings reads what commits rest on, and warns of what was allowed to be unsafe.
+func (a *App) readSettings(ctx context.Context) error {
 	settings, err := a.db.Settings(ctx)
-	logger := a.logger("database")
-	var safe []any
 	for _, s := range settings {
 		if s.Safe() {
-			safe = append(safe, s.Name, s.Value)
+			a.settings = append(a.settings, s.Name, s.Value)
 			continue
 		}
-		logger.WarnContext(ctx, "unsafe database setting", "name", s.Name, "value", s.Value, "safe", s.Want, "risk", s.Why)
+		a.logger("database").WarnContext(ctx, "unsafe database setting", "name", s.Name, "value", s.Value, "safe", s.Want, "risk", s.Why)
 	}
-	logger.InfoContext(ctx, "safe database settings", safe...)
 	return err
 }
 
