@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -75,8 +76,19 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 // Pause freezes the server: its connections stay open and nothing answers.
-func (s *Server) Pause(ctx context.Context) error {
-	_, err := s.docker.ContainerPause(ctx, s.container.GetContainerID(), client.ContainerPauseOptions{})
+func (s *Server) Pause(ctx context.Context) (err error) {
+	// On a busy machine the runtime now and then cannot freeze all processes at the same time, thaws them and gives up.
+	for range 10 {
+		_, err = s.docker.ContainerPause(ctx, s.container.GetContainerID(), client.ContainerPauseOptions{})
+		if err == nil || !strings.Contains(err.Error(), "unable to freeze") {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 	return err
 }
 
