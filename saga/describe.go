@@ -35,6 +35,16 @@ type Description struct {
 	Types []TypeDescription `json:"types"`
 }
 
+// Walk calls visit with every node, in the definition's order, each before the nodes within it.
+func (d Description) Walk(visit func(NodeDescription)) { eachNode(d.Nodes, visit) }
+
+func eachNode(nodes []NodeDescription, visit func(NodeDescription)) {
+	for _, n := range nodes {
+		visit(n)
+		eachNode(n.Nodes, visit)
+	}
+}
+
 // NodeDescription is one node of a [Description]. Fields that its kind does not have are zero. Types are Go types, such as "partner.Register".
 type NodeDescription struct {
 	Kind Kind   `json:"kind"`

@@ -235,7 +235,7 @@ func number(n int) string {
 // types compares the types that both versions name: first those that are stored, then those of messages.
 func (c *comparison) types() {
 	stored, messages := []string{c.after.Data}, slices.Clone(c.after.StartsOn)
-	eachNode(c.after.Nodes, func(n NodeDescription) {
+	c.after.Walk(func(n NodeDescription) {
 		stored = append(stored, n.Item, n.Signal)
 		messages = append(messages, n.Command, n.Success, n.Failure, n.Undo, n.Undone)
 	})
@@ -248,13 +248,6 @@ func (c *comparison) types() {
 			c.value(name, before, after)
 		}
 		done[name] = true
-	}
-}
-
-func eachNode(nodes []NodeDescription, visit func(NodeDescription)) {
-	for _, n := range nodes {
-		visit(n)
-		eachNode(n.Nodes, visit)
 	}
 }
 

@@ -67,10 +67,9 @@ func (l *loop) process(ctx context.Context) {
 	isEvent := func(r *request) bool { return r.event != nil }
 	events := slices.ContainsFunc(l.batch, isEvent)
 	if events { // whose event it is may depend on what is being committed
-		settled := l.settle(ctx)
+		events = l.settle(ctx) // else they wait
 		l.batch = append(l.carry, l.batch...)
 		l.carry = nil
-		events = settled // else they wait
 	}
 	ready := l.batch[:0]
 	for _, r := range l.batch {
@@ -129,10 +128,7 @@ func (l *loop) commit(ctx context.Context, f *flight, changes []Change) {
 	store := l.c.cfg.Store
 	f.committed = true
 	f.conflicts, f.err = store.Commit(ctx, changes)
-	if f.err == nil || len(changes) == 1 {
-		return
-	}
-	if _, _, down := store.Due(ctx, DueQuery{Now: l.c.cfg.Now(), Limit: 1}); down != nil {
+	if f.err == nil || len(changes) == 1 || l.storeDown(ctx) {
 		return
 	}
 	f.apart = map[saga.ID]error{}
@@ -150,6 +146,12 @@ func (l *loop) commit(ctx context.Context, f *flight, changes []Change) {
 	if len(f.apart) < len(changes) {
 		f.err = nil
 	}
+}
+
+// storeDown reports whether the store cannot even be read. It uses nothing of the loop's own.
+func (l *loop) storeDown(ctx context.Context) bool {
+	_, _, err := l.c.cfg.Store.Due(ctx, DueQuery{Now: l.c.cfg.Now(), Limit: 1})
+	return err != nil
 }
 
 // land takes a flight's outcome: only now is sent, answered and observed what it decided.
@@ -259,7 +261,7 @@ func (l *loop) attempt(ctx context.Context, batch []*request) error {
 // others; it reports whether some went well.
 func (l *loop) isolate(ctx context.Context, batch []*request, err error) (some bool) {
 	groups := byInstance(batch)
-	if _, _, down := l.c.cfg.Store.Due(ctx, DueQuery{Now: l.c.cfg.Now(), Limit: 1}); down != nil || len(groups) == 1 {
+	if len(groups) == 1 || l.storeDown(ctx) {
 		l.fail(ctx, batch, err)
 		return false
 	}

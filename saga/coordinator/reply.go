@@ -188,7 +188,7 @@ func (c Config) checkUndos(need func(ok bool, format string, args ...any)) {
 				other[name] = true
 			}
 		}
-		eachNode(d.Describe().Nodes, func(n saga.NodeDescription) {
+		d.Describe().Walk(func(n saga.NodeDescription) {
 			if n.Undone != "" {
 				name, _, _ := strings.Cut(n.Undone, "#")
 				other[name] = false
@@ -208,12 +208,5 @@ func (c Config) checkUndos(need func(ok bool, format string, args ...any)) {
 	for _, u := range undos {
 		need(false, "no reply to the undo %s of %s/%s can be seen: its type has a topic of its own, which is only read for an event that is declared: "+
 			"declare it with saga.Undone, or name it in Replies", u.command, u.definition, u.path)
-	}
-}
-
-func eachNode(nodes []saga.NodeDescription, visit func(saga.NodeDescription)) {
-	for _, n := range nodes {
-		visit(n)
-		eachNode(n.Nodes, visit)
 	}
 }

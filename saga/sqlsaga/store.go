@@ -171,7 +171,9 @@ func (s *Store) query(text string) string {
 // Load implements [coordinator.Store]. Ids that no database can look up are those of no instance.
 func (s *Store) Load(ctx context.Context, wants []coordinator.Want) (map[saga.ID]saga.State, error) {
 	found := map[saga.ID]saga.State{}
-	wants = slices.DeleteFunc(slices.Clone(wants), func(w coordinator.Want) bool { return !legible.Is(string(w.ID)) })
+	if unknown := func(w coordinator.Want) bool { return !legible.Is(string(w.ID)) }; slices.ContainsFunc(wants, unknown) {
+		wants = slices.DeleteFunc(slices.Clone(wants), unknown)
+	}
 	if len(wants) == 0 {
 		return found, nil
 	}
